@@ -1,0 +1,1 @@
+"""Proves on a real cluster what each Kubernetes ServiceAccount may and may not do."""

@@ -1,0 +1,87 @@
+"""The container engine that kind uses, and what this host lets it do."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Final
+
+ANSWER_DEADLINE: Final = 15.0  # seconds for the engine to say that it is there
+PULL_DEADLINE: Final = 600.0  # seconds for a node image
+_SYS_RESOURCE: Final = 24  # bit of CAP_SYS_RESOURCE, linux/capability.h
+
+
+def engine_problem() -> str:
+    """Why no container engine can be used; empty when one answers."""
+    try:
+        asked = subprocess.run(
+            ["docker", "info", "--format", "{{.ServerVersion}}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=ANSWER_DEADLINE,
+        )
+    except FileNotFoundError:
+        return "docker is not on PATH"
+    except subprocess.TimeoutExpired:
+        return f"docker did not answer within {ANSWER_DEADLINE:.0f} s"
+    if asked.returncode:
+        return f"docker does not answer ({_last_line(asked.stderr)})"
+    return ""
+
+
+def has_image(image: str) -> bool:
+    """Whether the engine has the image already."""
+    return _docker("image", "inspect", "--format", "ok", image, seconds=ANSWER_DEADLINE) == ""
+
+
+def pull_problem(image: str) -> str:
+    """Pull an image; why it cannot be pulled, or nothing."""
+    return _docker("pull", "--quiet", image, seconds=PULL_DEADLINE)
+
+
+def build_image(image: str, folder: Path, dockerfile: Path, base: str) -> str:
+    """Build an image; why it cannot be built, or nothing.
+
+    Args:
+        image: Its tag.
+        folder: The build context.
+        dockerfile: The recipe.
+        base: The image that it starts from; empty for the recipe's own default.
+    """
+    arguments = ["--build-arg", f"BASE={base}"] if base else []
+    return _docker(
+        "build", "--quiet", "-t", image, "-f", str(dockerfile), *arguments, str(folder),
+        seconds=PULL_DEADLINE,
+    )  # fmt: skip
+
+
+def restrictions() -> list[str]:
+    """What a kind node will miss on this host, each as a few words; empty for an ordinary one."""
+    found = []
+    if not Path("/sys/fs/cgroup/cgroup.controllers").exists() and Path("/sys/fs/cgroup").exists():
+        found.append("cgroup v1")
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name == "CapBnd" and not int(value, 16) >> _SYS_RESOURCE & 1:
+                found.append("no CAP_SYS_RESOURCE")
+    return found
+
+
+def _docker(*arguments: str, seconds: float) -> str:
+    try:
+        done = subprocess.run(
+            ["docker", *arguments], capture_output=True, text=True, check=False, timeout=seconds
+        )
+    except FileNotFoundError:
+        return "docker is not on PATH"
+    except subprocess.TimeoutExpired:
+        return f"not within {seconds:.0f} s"
+    return _last_line(done.stderr) if done.returncode else ""
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else "it said nothing"

@@ -1,0 +1,336 @@
+"""Asks scenarios on a running cluster: apply, settle, ask, judge, remove.
+
+One scenario's objects are on the cluster at a time, so no scenario's grant can answer another's
+question. Namespaces, ServiceAccounts and probes are there from the start: they grant nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from rbac_matrix.answer import AnswerClass
+from rbac_matrix.cell import NAMED_VERBS, Cell, ResourceName, Subject
+from rbac_matrix.deadline import poll
+from rbac_matrix.discovery import ResourceNotServedError
+from rbac_matrix.errors import InputError, RbacMatrixError
+from rbac_matrix.objects import Objects
+from rbac_matrix.probe.start import admin_probe, subject_probes
+from rbac_matrix.requests import SAMPLE_NAME, Request, request_for
+from rbac_matrix.scenario import BYSTANDER, STOCK_SERVICE_ACCOUNT
+from rbac_matrix.settle import settle
+from rbac_matrix.verdict import Verdict, judge, not_asked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from rbac_matrix.admin import Admin
+    from rbac_matrix.answer import Answer
+    from rbac_matrix.clusters.cluster import Cluster
+    from rbac_matrix.discovery import ServedResource
+    from rbac_matrix.manifests import ManifestObject
+    from rbac_matrix.probe.session import ProbeSession
+    from rbac_matrix.scenario import Expectation, Scenario
+
+ASK_DEADLINE: Final = 120.0  # seconds for one subject's cells of one scenario
+EXISTS_DEADLINE: Final = 30.0  # seconds until an object that a cell names exists
+WHO_AM_I: Final = Request(
+    "POST",
+    "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+    '{"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}',
+    reads_body=True,
+)
+_SHARED_KINDS: Final = ("Namespace", "ServiceAccount")
+
+
+class IdentityError(RbacMatrixError):
+    """A probe asks as somebody else than its subject."""
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A cell with the request that asks it."""
+
+    cell: Cell
+    expectation: Expectation
+    request: Request
+
+
+class Gate:
+    """The verdicts of some cells of some scenarios on one cluster; asked when first wanted."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        admin: Admin,
+        scenarios: Mapping[Scenario, Sequence[Cell]],
+        say: Callable[[str], None],
+    ) -> None:
+        """Check the scenarios against the cluster; nothing is applied yet.
+
+        Args:
+            cluster: A running cluster.
+            admin: Its admin.
+            scenarios: Each scenario with those of its cells that are wanted.
+            say: Takes one line of progress.
+
+        Raises:
+            InputError: A scenario speaks of a resource or a ClusterRole that the cluster does not
+                have.
+        """
+        self._cluster = cluster
+        self._admin = admin
+        self._say = say
+        self._wanted = dict(scenarios)
+        self._objects = Objects(admin, admin.discovery())
+        self._stack = ExitStack()
+        self._probes: Mapping[Subject, ProbeSession] = {}
+        self._controls: dict[Request, Answer] = {}
+        self.verdicts: dict[Cell, Verdict] = {}
+        for scenario in scenarios:
+            self._check(scenario)
+
+    def __enter__(self) -> Self:
+        """Prepare what all scenarios need: namespaces, ServiceAccounts, probes, identities."""
+        try:
+            self._prepare()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the probes and remove what this run created, unless the cluster goes with it."""
+        self._stack.close()
+        if not self._cluster.disposable:
+            self._say("removing what this run created")
+            self._objects.remove_since(0)
+
+    def ask(self, scenario: Scenario) -> None:
+        """Ask the wanted cells of a scenario, once; the verdicts are in `verdicts` afterwards.
+
+        Raises:
+            RbacMatrixError: Its objects could not be applied, settled or removed.
+        """
+        cells = self._wanted.pop(scenario, ())
+        if not cells:
+            return
+        self._cluster.check()
+        began = time.monotonic()
+        mark = self._objects.mark()
+        try:
+            for found in scenario.objects:
+                if found.kind not in _SHARED_KINDS:
+                    self._objects.create(found.body, str(found.at))
+            questions = self._questions(scenario, cells)
+            settle(self._admin, self._objects)
+            self._ask(questions)
+        finally:
+            self._objects.remove_since(mark)
+        settle(self._admin, self._objects)
+        seconds = time.monotonic() - began
+        self._say(f"{scenario.name}: {len(questions)} cells asked in {seconds:.1f} s")
+
+    def _check(self, scenario: Scenario) -> None:
+        """Compare what the scenario speaks of with what the cluster has."""
+        kinds = {found.kind for found in scenario.objects}
+        for name, at in scenario.resources.items():
+            try:
+                self._objects.discovery.find(name)
+            except ResourceNotServedError as error:
+                if "CustomResourceDefinition" not in kinds:
+                    raise InputError(at, f"on this cluster {error}") from None
+        defined = {found.name for found in scenario.objects if found.kind == "ClusterRole"}
+        cluster_roles = self._objects.discovery.find(
+            ResourceName("rbac.authorization.k8s.io", "clusterroles")
+        )
+        for binding in scenario.objects:
+            reference = binding.body.get("roleRef", {})
+            if reference.get("kind") != "ClusterRole" or reference["name"] in defined:
+                continue
+            if self._objects.get(cluster_roles, None, reference["name"]) is None:
+                raise InputError(
+                    binding.at,
+                    f"{binding} refers to ClusterRole {reference['name']!r}, which neither a "
+                    "manifest nor the cluster defines",
+                )
+
+    def _prepare(self) -> None:
+        if leftovers := self._objects.remove_leftovers():
+            self._say(f"removed {len(leftovers)} objects that an earlier run left behind")
+        if any(BYSTANDER in scenario.namespaces for scenario in self._wanted):
+            self._objects.create(
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BYSTANDER}},
+                "the bystander namespace",
+            )
+        for found in _shared_objects(self._wanted):
+            self._objects.create(found.body, str(found.at))
+        subjects = sorted({cell.subject for cells in self._wanted.values() for cell in cells})
+        self._wait_for_service_accounts(subjects)
+        self._probes = self._stack.enter_context(
+            subject_probes(self._cluster, self._admin, self._objects, subjects)
+        )
+        self._admin_probe = self._stack.enter_context(admin_probe(self._cluster.admin))
+        for subject, probe in self._probes.items():
+            _confirm_identity(subject, probe)
+        self._say(f"{len(subjects)} probes ask as who they should be")
+
+    def _wait_for_service_accounts(self, subjects: Sequence[Subject]) -> None:
+        """The control plane makes a namespace's `default` ServiceAccount a moment later."""
+        served = self._objects.discovery.find(ResourceName("", "serviceaccounts"))
+        namespaces = {subject.namespace for subject in subjects}
+        namespaces |= {place for scenario in self._wanted for place in scenario.namespaces}
+
+        def missing() -> str:
+            late = [
+                namespace
+                for namespace in sorted(namespaces)
+                if self._objects.get(served, namespace, STOCK_SERVICE_ACCOUNT) is None
+            ]
+            return ", ".join(late)
+
+        poll("waiting for the default ServiceAccounts", missing, EXISTS_DEADLINE)
+
+    def _questions(self, scenario: Scenario, cells: Sequence[Cell]) -> list[_Question]:
+        """The cells that this cluster can be asked; the others get their verdict here."""
+        existing = self._existing(scenario, cells)
+        questions = []
+        for cell in cells:
+            expectation = scenario.expectations[cell]
+            if expectation.needs == "kubelet" and not self._cluster.runs_pods:
+                reason = f"it needs a kubelet, which the {self._cluster.provider} cluster has not"
+                self.verdicts[cell] = not_asked(cell, expectation, reason)
+                continue
+            served = self._objects.discovery.find(cell.resource)
+            parent = cell.resource.parent
+            found = existing.get((parent, cell.namespace, expectation.select))
+            request = request_for(cell, served, existing=found, sample=scenario.samples.get(parent))
+            questions.append(_Question(cell, expectation, request))
+        return questions
+
+    def _existing(
+        self, scenario: Scenario, cells: Sequence[Cell]
+    ) -> dict[tuple[ResourceName, str | None, str | None], Mapping[str, Any]]:
+        """Make or find the objects that allowed named requests name.
+
+        Returns:
+            The objects by resource, namespace, and the selector that chose them.
+        """
+        discovery = self._objects.discovery
+        found: dict[tuple[ResourceName, str | None, str | None], Mapping[str, Any]] = {}
+        for cell in cells:
+            expectation = scenario.expectations[cell]
+            parent = cell.resource.parent
+            served = discovery.find(parent)
+            key = (parent, cell.namespace, expectation.select)
+            if (
+                expectation.status is None
+                or not (cell.verb in NAMED_VERBS or cell.resource.subresource)
+                or (expectation.needs and not self._cluster.runs_pods)
+                or served.namespaced != (cell.namespace is not None)
+                or str(parent) == "namespaces"
+                or key in found
+            ):
+                continue
+            if cell.name is not None:
+                self._wait_for_object(cell, expectation)
+            elif expectation.select is not None:
+                chosen = self._objects.first(served, cell.namespace, expectation.select)
+                if chosen is None:
+                    raise InputError(
+                        expectation.at,
+                        f"{cell.question}: the cluster has no such object with the labels "
+                        f"{expectation.select!r}",
+                    )
+                found[key] = chosen
+            elif parent in scenario.samples:
+                found[key] = self._create_sample(scenario.samples[parent], served, cell.namespace)
+        return found
+
+    def _create_sample(
+        self, sample: Mapping[str, Any], served: ServedResource, namespace: str | None
+    ) -> Mapping[str, Any]:
+        metadata = {**sample["metadata"], "name": SAMPLE_NAME}
+        if namespace is not None:
+            metadata["namespace"] = namespace
+        self._objects.create({**sample, "metadata": metadata}, f"the sample of {served.name}")
+        return self._objects.get(served, namespace, SAMPLE_NAME) or {}
+
+    def _wait_for_object(self, cell: Cell, expectation: Expectation) -> None:
+        """A controller may make the object that a cell names, such as a Service's Endpoints."""
+        served = self._objects.discovery.find(cell.resource.parent)
+        name = cell.name or SAMPLE_NAME
+
+        def missing() -> str:
+            found = self._objects.get(served, cell.namespace, name)
+            return "" if found else f"there is no {cell.resource.parent} {name!r}"
+
+        poll(f"{expectation.at}: waiting for the object it names", missing, EXISTS_DEADLINE)
+
+    def _ask(self, questions: Sequence[_Question]) -> None:
+        """Ask every subject's questions and the admin's controls at the same time."""
+        by_subject: dict[Subject, list[_Question]] = {}
+        for question in questions:
+            by_subject.setdefault(question.cell.subject, []).append(question)
+        new = {question.request: None for question in questions}
+        controls = [request for request in new if request not in self._controls]
+        with ThreadPoolExecutor(max_workers=len(by_subject) + 1) as pool:
+            control = pool.submit(self._admin_probe.ask, controls, ASK_DEADLINE)
+            asking = {
+                subject: pool.submit(
+                    self._probes[subject].ask, [question.request for question in own], ASK_DEADLINE
+                )
+                for subject, own in by_subject.items()
+            }
+        self._controls |= dict(zip(controls, control.result(), strict=True))
+        for subject, own in by_subject.items():
+            for question, answer in zip(own, asking[subject].result(), strict=True):
+                self.verdicts[question.cell] = judge(
+                    question.cell,
+                    question.expectation,
+                    question.request,
+                    answer,
+                    self._controls[question.request],
+                )
+
+
+def _shared_objects(scenarios: Iterable[Scenario]) -> list[ManifestObject]:
+    """What grants nothing and is there for all scenarios: namespaces first.
+
+    Raises:
+        InputError: Two scenarios write one of them differently.
+    """
+    shared: dict[object, ManifestObject] = {}
+    for scenario in scenarios:
+        for found in scenario.objects:
+            if found.kind in _SHARED_KINDS:
+                first = shared.setdefault(found.identity, found)
+                if first.body != found.body:
+                    raise InputError(found.at, f"{found} differs from the one in {first.at}")
+    return sorted(shared.values(), key=lambda found: _SHARED_KINDS.index(found.kind))
+
+
+def _confirm_identity(subject: Subject, probe: ProbeSession) -> None:
+    """Have the server say whom the probe asks as: a lost token would be refused everything."""
+    answer = probe.ask([WHO_AM_I], ASK_DEADLINE)[0]
+    if answer.answer_class is not AnswerClass.CREATED:
+        raise IdentityError(
+            f"the probe of {subject} could not ask who it is: {answer} {answer.message}"
+        )
+    user = json.loads(answer.body or "{}").get("status", {}).get("userInfo", {})
+    if user.get("username") != subject.username or not set(subject.groups) <= set(
+        user.get("groups", ())
+    ):
+        raise IdentityError(
+            f"the probe of {subject} asks as {user.get('username')!r} in {user.get('groups')}"
+        )

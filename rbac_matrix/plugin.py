@@ -1,0 +1,350 @@
+"""The pytest side: options, fixtures, and failures that read as sentences.
+
+Collecting needs no cluster. The cluster starts with the first test that asks for a verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from rbac_matrix.clusters.choose import choose_kind_config, choose_provider
+from rbac_matrix.discovery import recorded_discovery
+from rbac_matrix.errors import RbacMatrixError
+from rbac_matrix.report.failure import SentenceRepr
+from rbac_matrix.report.terminal import counts, wrong_cells
+from rbac_matrix.scenario import load_samples, load_scenario
+from rbac_matrix.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_kind import KindCluster
+
+    from rbac_matrix.admin import Admin
+    from rbac_matrix.cell import Cell
+    from rbac_matrix.clusters.cluster import Cluster
+    from rbac_matrix.gate import Gate
+    from rbac_matrix.scenario import Scenario
+    from rbac_matrix.verdict import Verdict
+
+PROVIDERS: Final = ("auto", "kind", "kubeconfig", "embedded")
+PROBE_BASE_VARIABLE: Final = "RBAC_MATRIX_PROBE_BASE"
+
+_SCENARIOS: Final = pytest.StashKey[dict[str, "Scenario"]]()
+_GATE: Final = pytest.StashKey["Gate"]()
+_REPORTED: Final = pytest.StashKey[tuple[str, str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options that choose the cluster, the scenarios and the report."""
+    group = parser.getgroup("rbac-matrix", "access of Kubernetes ServiceAccounts")
+    group.addoption(
+        "--cluster",
+        choices=PROVIDERS,
+        default="auto",
+        help="where to ask: kind, an existing cluster (kubeconfig), local processes (embedded), or "
+        "auto: kind where a container engine answers and has a node image, else embedded",
+    )
+    group.addoption(
+        "--kube-context", default="", metavar="NAME", help="the context of --cluster kubeconfig"
+    )
+    group.addoption(
+        "--kind-config",
+        metavar="FILE",
+        help="kind's configuration; by default manifests/cluster/kind.yaml, or "
+        "kind-restricted.yaml on a host with cgroup v1 or missing capabilities",
+    )
+    group.addoption(
+        "--probe-image",
+        default="",
+        metavar="IMAGE",
+        help="the image of probe pods; by default kind builds it from images/probe, starting from "
+        f"the image that the environment variable {PROBE_BASE_VARIABLE} names, if any",
+    )
+    group.addoption(
+        "--expectations",
+        action="append",
+        metavar="PATH",
+        help="an expectations file or a folder of them; may be repeated (default: tests/access)",
+    )
+    group.addoption("--report-dir", metavar="DIR", help="write verdicts.json and logs there")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Treat SIGTERM as Ctrl-C, so that a cancelled CI job cleans up too."""
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, _interrupt)
+
+        def restore() -> None:
+            signal.signal(signal.SIGTERM, before)
+
+        config.add_cleanup(restore)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One item a declared cell, its id the cell's."""
+    if "cell" not in metafunc.fixturenames:
+        return
+    try:
+        scenarios = _scenarios(metafunc.config)
+    except RbacMatrixError as error:
+        pytest.fail(str(error), pytrace=False)
+    cells = [cell for scenario in scenarios.values() for cell in scenario.expectations]
+    metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Show the sentence of a failed verdict instead of the code that asserted it."""
+    report: pytest.TestReport = yield  # type: ignore[assignment] # the hook's own protocol
+    verdict: Verdict | None = getattr(item, "funcargs", {}).get("verdict")
+    if verdict is not None and report.failed and call.when == "call":
+        report.longrepr = SentenceRepr(
+            verdict.sentence, verdict.explanation, verdict.expectation.at
+        )
+    elif call.excinfo is not None and isinstance(call.excinfo.value, NotAnsweredError):
+        failed = call.excinfo.value.verdict
+        report.longrepr = SentenceRepr(failed.sentence, failed.explanation, failed.expectation.at)
+    return report  # type: ignore[return-value] # the hook's own protocol
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's class is private
+    """Say what is not as declared, a sentence a line, and count the cells."""
+    gate = config.stash.get(_GATE, None)
+    if gate is None:
+        return
+    verdicts = list(gate.verdicts.values())
+    if lines := wrong_cells(verdicts):
+        terminalreporter.section("access that is not as declared", red=True, bold=True)
+        for line in lines:
+            terminalreporter.line(line)
+    provider, version = config.stash[_REPORTED]
+    terminalreporter.line(f"{provider} {version}, {counts(verdicts)}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the report before the fixtures end."""
+    folder, gate = session.config.getoption("report_dir"), session.config.stash.get(_GATE, None)
+    if folder and gate is not None:
+        from rbac_matrix.report.verdicts_file import write_verdicts  # noqa: PLC0415 - only here
+
+        provider, version = session.config.stash[_REPORTED]
+        file = write_verdicts(Path(folder), provider, version, gate.verdicts.values())
+        _say(session.config)(f"{len(gate.verdicts)} verdicts are in {file}")
+
+
+class NotAnsweredError(RbacMatrixError):
+    """A cell has no verdict: that is an error, neither a pass nor a failure."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        """Carry what is known."""
+        super().__init__(verdict.sentence)
+        self.verdict = verdict
+
+
+@pytest.fixture(scope="session")
+def kind_cluster(request: pytest.FixtureRequest) -> Iterator[KindCluster]:
+    """A kind cluster that takes pods; overrides pytest-kind's fixture and keeps its options."""
+    from rbac_matrix.clusters.kind import (  # noqa: PLC0415 - only where kind runs
+        KindSettings,
+        check_kind_version,
+        find_program,
+        running_kind_cluster,
+    )
+
+    config, say = request.config, _say(request.config)
+    report = config.getoption("report_dir")
+    with _ends_run_on_error(), ExitStack() as stack:
+        file, restriction = choose_kind_config(
+            config.getoption("kind_config"), _cluster_folder(config)
+        )
+        if restriction:
+            say(f"kind uses the restricted configuration {file.name}: this host has {restriction}")
+        kind = find_program("kind", "--kind-bin", config.getoption("kind_bin"))
+        check_kind_version(kind)
+        kubeconfig = config.getoption("kubeconfig")
+        settings = KindSettings(
+            name=config.getoption("cluster_name"),
+            keep=config.getoption("keep_cluster"),
+            image=config.getoption("kind_image") or "",
+            config=file,
+            kind=kind,
+            kubectl=find_program(
+                "kubectl", "--kind-kubectl-bin", config.getoption("kind_kubectl_bin")
+            ),
+            kubeconfig=Path(kubeconfig) if kubeconfig else None,
+            logs=Path(report) / "kind-logs" if report else None,
+            failed=lambda: bool(request.session.testsfailed),
+        )
+        with _uncaptured(config):  # kind shows its own progress, and why it fails
+            running = stack.enter_context(running_kind_cluster(settings, say))
+        yield running
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The cluster that `--cluster` chooses, running."""
+    with _ends_run_on_error(), ExitStack() as stack:
+        config, say = request.config, _say(request.config)
+        choice = choose_provider(
+            config.getoption("cluster"),
+            config.getoption("kind_bin"),
+            config.getoption("kind_kubectl_bin"),
+            _node_image(config),
+        )
+        say(f"cluster: {choice.provider} ({choice.reason})")
+        yield stack.enter_context(_running(choice.provider, request, say))
+
+
+@pytest.fixture(scope="session")
+def admin(cluster: Cluster) -> Admin:
+    """A client with the cluster admin's credentials."""
+    from rbac_matrix.admin import Admin  # noqa: PLC0415 - see there
+
+    return Admin(cluster.admin)
+
+
+@pytest.fixture(scope="session")
+def gate(cluster: Cluster, admin: Admin, request: pytest.FixtureRequest) -> Iterator[Gate]:
+    """The selected cells of all scenarios, with their probes started."""
+    from rbac_matrix.gate import Gate  # noqa: PLC0415 - only where a cluster runs
+
+    scenarios = _scenarios(request.config)
+    wanted: dict[Scenario, list[Cell]] = {}
+    for item in request.session.items:
+        cell = item.callspec.params.get("cell") if hasattr(item, "callspec") else None
+        if cell is not None:
+            wanted.setdefault(scenarios[cell.scenario], []).append(cell)
+    with _ends_run_on_error(), ExitStack() as stack:
+        request.config.stash[_REPORTED] = (cluster.provider, admin.version())
+        running = Gate(cluster, admin, wanted, _say(request.config))
+        request.config.stash[_GATE] = running
+        yield stack.enter_context(running)
+
+
+@pytest.fixture
+def verdict(cell: Cell, gate: Gate, request: pytest.FixtureRequest) -> Verdict:
+    """The verdict of a cell; a skip where it could not be asked, an error where none came."""
+    scenario = _scenarios(request.config)[cell.scenario]
+    with _ends_run_on_error():
+        gate.ask(scenario)
+    found = gate.verdicts[cell]
+    if found.outcome is Outcome.NOT_ASKED:
+        pytest.skip(found.reason)
+    if found.outcome is Outcome.NOT_ANSWERED:
+        raise NotAnsweredError(found)
+    return found
+
+
+@contextmanager
+def _running(
+    provider: str, request: pytest.FixtureRequest, say: Callable[[str], None]
+) -> Iterator[Cluster]:
+    """The providers behind their one interface; each is imported only where it is used."""
+    config = request.config
+    probe_image = config.getoption("probe_image")
+    if provider == "kind":
+        from rbac_matrix.clusters import kind  # noqa: PLC0415 - see above
+
+        running: KindCluster = request.getfixturevalue("kind_cluster")
+        base = os.environ.get(PROBE_BASE_VARIABLE, "")
+        image = kind.load_probe_image(running, probe_image, base, say)
+        with kind.as_cluster(
+            running, keep=config.getoption("keep_cluster"), probe_image=image
+        ) as cluster:
+            yield cluster
+    elif provider == "kubeconfig":
+        from rbac_matrix.clusters.kubeconfig import existing_cluster  # noqa: PLC0415 - see above
+
+        with existing_cluster(config.getoption("kube_context"), probe_image) as cluster:
+            yield cluster
+    else:
+        from rbac_matrix.clusters.embedded import embedded_cluster  # noqa: PLC0415 - see above
+
+        report = config.getoption("report_dir")
+        with embedded_cluster(say, Path(report) if report else None) as cluster:
+            yield cluster
+
+
+@contextmanager
+def _ends_run_on_error() -> Iterator[None]:
+    """Without a cluster there is nothing to test: one sentence, not one a test."""
+    try:
+        yield
+    except RbacMatrixError as error:
+        pytest.exit(f"{error}", returncode=pytest.ExitCode.INTERNAL_ERROR)
+
+
+def _scenarios(config: pytest.Config) -> dict[str, Scenario]:
+    """The scenarios of this run by name, read once."""
+    if _SCENARIOS not in config.stash:
+        discovery = recorded_discovery()
+        with resources.as_file(resources.files("rbac_matrix") / "samples") as folder:
+            samples = load_samples(folder)
+        found: dict[str, Scenario] = {}
+        for file in _expectation_files(config):
+            scenario = load_scenario(file, discovery, samples)
+            if scenario.name in found:
+                raise RbacMatrixError(
+                    f"two scenarios are named {scenario.name!r}: {found[scenario.name].file} and "
+                    f"{file}"
+                )
+            found[scenario.name] = scenario
+        config.stash[_SCENARIOS] = found
+    return config.stash[_SCENARIOS]
+
+
+def _expectation_files(config: pytest.Config) -> list[Path]:
+    files: list[Path] = []
+    for text in config.getoption("expectations") or [config.rootpath / "tests" / "access"]:
+        path = Path(text)
+        if not path.exists():
+            raise RbacMatrixError(f"{path} does not exist (--expectations)")
+        files += sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    if not files:
+        raise RbacMatrixError("there is no expectations file: nothing would be asked")
+    return [file.absolute() for file in files]
+
+
+def _cluster_folder(config: pytest.Config) -> Path:
+    return config.rootpath / "manifests" / "cluster"
+
+
+def _node_image(config: pytest.Config) -> str:
+    from rbac_matrix.clusters.kind import node_image  # noqa: PLC0415 - only where kind may run
+
+    chosen = config.getoption("kind_config")
+    file = Path(chosen) if chosen else _cluster_folder(config) / "kind.yaml"
+    return node_image(config.getoption("kind_image"), file) if file.is_file() else ""
+
+
+def _say(config: pytest.Config) -> Callable[[str], None]:
+    """Print one line of progress, captured output or not."""
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+
+    def say(line: str) -> None:
+        if reporter is not None:
+            with _uncaptured(config):
+                reporter.ensure_newline()
+                reporter.write_line(line)
+
+    return say
+
+
+def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
+    """What is written within goes to the terminal."""
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+    return capture.global_and_fixture_disabled() if capture else nullcontext()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

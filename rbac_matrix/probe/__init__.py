@@ -1,0 +1,1 @@
+"""The probe: the program that asks, and the ways to reach it."""

@@ -1,0 +1,45 @@
+"""What the terminal says at the end of a run: what is wrong first, then the counts."""
+
+from __future__ import annotations
+
+import collections
+from typing import TYPE_CHECKING, Final
+
+from rbac_matrix.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rbac_matrix.verdict import Verdict
+
+SHOWN: Final = 100
+"""Sentences shown; more would push the first ones off the screen."""
+
+
+def wrong_cells(verdicts: Sequence[Verdict]) -> list[str]:
+    """A line for each cell that is not as declared, with the line that declares it.
+
+    pytest's own summary cuts its lines at the terminal's width, where a long test id leaves no room
+    for the sentence.
+    """
+    wrong = [
+        verdict
+        for verdict in verdicts
+        if verdict.outcome not in (Outcome.AS_EXPECTED, Outcome.NOT_ASKED)
+    ]
+    lines = [f"{verdict.sentence}  [{verdict.expectation.at}]" for verdict in wrong[:SHOWN]]
+    if len(wrong) > SHOWN:
+        lines.append(f"... and {len(wrong) - SHOWN} more: see the failures above")
+    return lines
+
+
+def counts(verdicts: Sequence[Verdict]) -> str:
+    """How many cells came out how: `3394 cells: 38 allowed, 3355 refused, 1 not asked`."""
+    found: collections.Counter[str] = collections.Counter()
+    for verdict in verdicts:
+        if verdict.outcome is Outcome.AS_EXPECTED:
+            found["allowed" if verdict.expectation.status else "refused"] += 1
+        else:
+            found[str(verdict.outcome)] += 1
+    parts = ", ".join(f"{number} {what}" for what, number in sorted(found.items()))
+    return f"{len(verdicts)} cells: {parts}"

@@ -1,0 +1,65 @@
+"""`verdicts.json`: every cell with what was expected and what came, for machines."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from rbac_matrix.verdict import Verdict
+
+SCHEMA: Final = "rbac-matrix/verdicts/v1"
+
+
+def write_verdicts(
+    folder: Path, provider: str, kubernetes_version: str, verdicts: Iterable[Verdict]
+) -> Path:
+    """Write the file; it holds no token and nothing that a subject could read.
+
+    Args:
+        folder: The report folder; made when absent.
+        provider: The kind of cluster.
+        kubernetes_version: Its version.
+        verdicts: One a cell.
+
+    Returns:
+        The file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "verdicts.json"
+    document = {
+        "schema": SCHEMA,
+        "provider": provider,
+        "kubernetes_version": kubernetes_version,
+        "cells": [_record(verdict) for verdict in verdicts],
+    }
+    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return file
+
+
+def _record(verdict: Verdict) -> dict[str, Any]:
+    cell, expectation, answer = verdict.cell, verdict.expectation, verdict.answer
+    return {
+        "id": cell.id,
+        "scenario": cell.scenario,
+        "subject": str(cell.subject),
+        "verb": cell.verb,
+        "group": cell.resource.group,
+        "resource": cell.resource.plural,
+        "subresource": cell.resource.subresource,
+        "name": cell.name,
+        "namespace": cell.namespace,
+        "path": None,
+        "expected": expectation.status or 403,
+        "why": expectation.why,
+        "declared": str(expectation.at),
+        "outcome": str(verdict.outcome),
+        "sentence": verdict.sentence,
+        "request": verdict.request.line if verdict.request else None,
+        "answer": str(answer.answer_class) if answer else None,
+        "status": answer.status if answer else None,
+        "message": answer.message if answer else verdict.reason,
+    }

@@ -1,0 +1,361 @@
+"""A scenario: the objects of a manifests folder and the access that they are to give.
+
+Everything here is read from files; no cluster is needed to know which cells will be asked.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from rbac_matrix.cell import VERBS, Cell, ResourceName, Subject
+from rbac_matrix.discovery import Discovery, ResourceNotServedError, parse_definitions
+from rbac_matrix.errors import InputError, Position
+from rbac_matrix.manifests import ManifestObject, load_manifests
+from rbac_matrix.requests import can_be_asked
+from rbac_matrix.schema import check_against
+from rbac_matrix.yaml_file import load_documents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from rbac_matrix.cell import Verb
+    from rbac_matrix.yaml_file import PositionedDocument
+
+BYSTANDER: Final = "bystander"
+"""The namespace that the suite makes and no scenario grants anything in."""
+
+STOCK_NAMESPACES: Final = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
+"""The namespaces that every cluster has."""
+
+STOCK_SERVICE_ACCOUNT: Final = "default"
+"""The ServiceAccount that the control plane makes in every namespace."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What one cell must answer.
+
+    Attributes:
+        status: The exact status of an allowance; None for a denial.
+        why: The reason that the expectation file gives.
+        at: The line that decides.
+        select: A label selector for the object that a named request names; None for the sample.
+        needs: What the cluster must have for the answer to be seen; None for nothing special.
+    """
+
+    status: int | None
+    why: str
+    at: Position
+    select: str | None = None
+    needs: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """One expectations file with its manifests.
+
+    Attributes:
+        name: The first part of its cells' ids.
+        title: One line about it.
+        file: The expectations file.
+        objects: What is applied, in order.
+        namespaces: The namespaces that it is asked in.
+        subjects: Whose access it declares.
+        resources: Where each resource that it asks about is written first.
+        expectations: Every declared cell, in the order that the file asks for them.
+        samples: Objects that can stand for all of their resource, by resource.
+    """
+
+    name: str
+    title: str
+    file: Path
+    objects: tuple[ManifestObject, ...]
+    namespaces: tuple[str, ...]
+    subjects: tuple[Subject, ...]
+    resources: Mapping[ResourceName, Position]
+    expectations: Mapping[Cell, Expectation] = field(repr=False)
+    samples: Mapping[ResourceName, Mapping[str, Any]] = field(repr=False)
+
+
+def load_scenario(
+    file: Path, discovery: Discovery, built_in_samples: Mapping[ResourceName, Mapping[str, Any]]
+) -> Scenario:
+    """Read an expectations file and the manifests that it names.
+
+    Args:
+        file: The expectations file.
+        discovery: What resources exist, to know which are namespaced and to refuse misspellings.
+        built_in_samples: See `Scenario.samples`; the file's own folder of samples is added.
+
+    Raises:
+        InputError: With file and line, for everything that would make a test ask something
+            else than its author meant.
+    """
+    documents = load_documents(file)
+    if len(documents) > 1:
+        raise InputError(documents[1].position(), "an expectations file is one YAML document")
+    return _ScenarioReader(documents[0], discovery, built_in_samples).read()
+
+
+def load_samples(folder: Path) -> dict[ResourceName, Mapping[str, Any]]:
+    """The sample objects of a folder, by the resource that their file is named after."""
+    return {
+        ResourceName.parse(file.stem): load_documents(file)[0].plain
+        for file in sorted(folder.glob("*.yaml"))
+    }
+
+
+class _ScenarioReader:
+    """Reads one document; every step may refuse it with the line to mend."""
+
+    def __init__(
+        self,
+        document: PositionedDocument,
+        discovery: Discovery,
+        built_in_samples: Mapping[ResourceName, Mapping[str, Any]],
+    ) -> None:
+        check_against("expectations", document)
+        self.document = document
+        self.data = document.plain
+        self.file = document.file
+        self.discovery = discovery
+        self.samples = dict(built_in_samples)
+
+    def read(self) -> Scenario:
+        if self.data["scenario"] != self.file.stem:
+            raise self._bad(("scenario",), f"must be {self.file.stem!r}, as the file is named")
+        objects = load_manifests(
+            self.file.parent / self.data["manifests"],
+            self.data.get("without", ()),
+            self.document.position(("manifests",)),
+        )
+        self.discovery = self.discovery.with_resources(
+            parse_definitions(found.body for found in objects)
+        )
+        if "samples" in self.data:
+            self.samples |= load_samples(self.file.parent / self.data["samples"])
+        _check_role_references(objects)
+        created = STOCK_NAMESPACES | {BYSTANDER} | _names(objects, "Namespace")
+        for found in objects:
+            if found.namespace is not None and found.namespace not in created:
+                raise InputError(found.at, f"{found}: {_nothing_creates(found.namespace, created)}")
+        for index, namespace in enumerate(self.data["ask"]["namespaces"]):
+            if namespace not in created:
+                raise self._bad(("ask", "namespaces", index), _nothing_creates(namespace, created))
+        subjects = self._subjects(objects)
+        resources = self._resources()
+        return Scenario(
+            name=self.data["scenario"],
+            title=self.data["title"],
+            file=self.file,
+            objects=tuple(objects),
+            namespaces=tuple(self.data["ask"]["namespaces"]),
+            subjects=subjects,
+            resources=resources,
+            expectations=self._expectations(subjects, resources),
+            samples=self.samples,
+        )
+
+    def _bad(self, path: Sequence[str | int], message: str) -> InputError:
+        return InputError(self.document.position(path), message)
+
+    def _subjects(self, objects: Sequence[ManifestObject]) -> tuple[Subject, ...]:
+        defined = {
+            Subject(found.namespace or "", found.name)
+            for found in objects
+            if found.kind == "ServiceAccount"
+        }
+        subjects: dict[str, Subject] = {}
+        for index, entry in enumerate(self.data["subjects"]):
+            subject = Subject(entry["namespace"], entry["serviceAccount"])
+            at = ("subjects", index, "serviceAccount")
+            if subject not in defined and subject.name != STOCK_SERVICE_ACCOUNT:
+                known = ", ".join(sorted(map(str, defined))) or "none"
+                raise self._bad(
+                    at, f"no manifest defines the ServiceAccount {subject}; defined: {known}"
+                )
+            if subject.name in subjects:
+                raise self._bad(
+                    at, f"a second subject named {subject.name!r}; ids need one name each"
+                )
+            subjects[subject.name] = subject
+        return tuple(subjects.values())
+
+    def _resources(self) -> dict[ResourceName, Position]:
+        resources = {}
+        for index, text in enumerate(self.data["ask"]["resources"]):
+            path = ("ask", "resources", index)
+            name = ResourceName.parse(text)
+            try:
+                self.discovery.find(name)
+            except ResourceNotServedError as error:
+                raise self._bad(path, str(error)) from None
+            resources[name] = self.document.position(path)
+        return resources
+
+    def _expectations(
+        self, subjects: Sequence[Subject], resources: Mapping[ResourceName, Position]
+    ) -> dict[Cell, Expectation]:
+        cells: dict[Cell, Expectation] = {}
+        for index, subject in enumerate(subjects):
+            entry = self.data["subjects"][index]
+            declared = dict(self._lines(subject, ("subjects", index, "allow"), entry))
+            for cell, denial in self._lines(subject, ("subjects", index, "deny"), entry):
+                if cell in declared and declared[cell].status is not None:
+                    raise InputError(
+                        denial.at,
+                        f"{subject.name} {cell.question}: denied here, allowed in "
+                        f"{declared[cell].at}",
+                    )
+                declared.setdefault(cell, denial)
+            at = self.document.position(("subjects", index))
+            default = Expectation(None, f"no line allows it to {subject.name} (default deny)", at)
+            names = sorted({(cell.resource, cell.name) for cell in declared if cell.name})
+            for resource in resources:
+                own_names = [name for named, name in names if named == resource]
+                for name in (None, *own_names):
+                    for cell in self._base_cells(subject, resource, name):
+                        cells[cell] = declared.pop(cell, default)
+            for cell, expectation in declared.items():
+                raise InputError(
+                    expectation.at,
+                    f"{cell.question} is not among the cells of `ask`: add the resource or the "
+                    "namespace there",
+                )
+        return cells
+
+    def _base_cells(
+        self, subject: Subject, resource: ResourceName, name: str | None
+    ) -> Iterator[Cell]:
+        served = self.discovery.find(resource)
+        for namespace in self._scopes():
+            for verb in VERBS:
+                if can_be_asked(served, verb, namespace) and (
+                    name is None or _names_one(verb, resource)
+                ):
+                    yield Cell(self.data["scenario"], subject, namespace, verb, resource, name)
+
+    def _scopes(self) -> tuple[str | None, ...]:
+        cluster = (None,) if self.data["ask"].get("cluster") else ()
+        return (*self.data["ask"]["namespaces"], *cluster)
+
+    def _lines(
+        self, subject: Subject, at: tuple[str | int, ...], entry: Mapping[str, Any]
+    ) -> Iterator[tuple[Cell, Expectation]]:
+        """The cells that a subject's `allow` or `deny` lines declare."""
+        seen: dict[Cell, Position] = {}
+        for index, line in enumerate(entry.get(str(at[-1]), ())):
+            path = (*at, index)
+            position = self.document.position(path)
+            for cell in self._cells_of_line(subject, path, line):
+                if cell in seen:
+                    raise InputError(
+                        position, f"{cell.question}: declared here and in {seen[cell]}"
+                    )
+                seen[cell] = position
+                status = line["verbs"][cell.verb] if at[-1] == "allow" else None
+                yield (
+                    cell,
+                    Expectation(
+                        status, line["why"], position, line.get("select"), line.get("needs")
+                    ),
+                )
+
+    def _cells_of_line(
+        self, subject: Subject, path: tuple[str | int, ...], line: Mapping[str, Any]
+    ) -> Iterator[Cell]:
+        scopes = self._scopes_of_line(path, line)
+        for resource_index, text in enumerate(line["resources"]):
+            resource = ResourceName.parse(text)
+            resource_path = (*path, "resources", resource_index)
+            try:
+                served = self.discovery.find(resource)
+            except ResourceNotServedError as error:
+                raise self._bad(resource_path, str(error)) from None
+            for verb in line["verbs"]:
+                asked = [scope for scope in scopes if can_be_asked(served, verb, scope)]
+                if not asked:
+                    raise self._bad(
+                        resource_path, _cannot_be_asked(served.namespaced, resource, verb)
+                    )
+                for name in line.get("names", (None,)):
+                    if name is not None and not _names_one(verb, resource):
+                        raise self._bad((*path, "names"), f"a {verb} of {resource} names no object")
+                    for scope in asked:
+                        yield Cell(self.data["scenario"], subject, scope, verb, resource, name)
+
+    def _scopes_of_line(
+        self, path: tuple[str | int, ...], line: Mapping[str, Any]
+    ) -> list[str | None]:
+        asked = self.data["ask"]["namespaces"]
+        scopes: list[str | None] = []
+        for index, pattern in enumerate(line.get("namespaces", ())):
+            matched = fnmatch.filter(asked, pattern)
+            if not matched:
+                raise self._bad(
+                    (*path, "namespaces", index),
+                    f"{pattern!r} matches no namespace of `ask` ({', '.join(asked)})",
+                )
+            scopes += [namespace for namespace in matched if namespace not in scopes]
+        if line.get("cluster"):
+            if not self.data["ask"].get("cluster"):
+                raise self._bad((*path, "cluster"), "`ask` does not ask at cluster scope")
+            scopes.append(None)
+        if not scopes:
+            raise self._bad(path, "covers no scope: name namespaces, or say `cluster: true`")
+        return scopes
+
+
+def _names_one(verb: Verb, resource: ResourceName) -> bool:
+    return verb in ("get", "update", "patch", "delete") or bool(resource.subresource)
+
+
+def _cannot_be_asked(namespaced: bool, resource: ResourceName, verb: str) -> str:  # noqa: FBT001 - private
+    if resource.subresource and verb in ("list", "watch", "deletecollection"):
+        return (
+            f"no request is a {verb} of {resource}: a request for a subresource always names its "
+            "parent object"
+        )
+    if str(resource) == "namespaces":
+        return (
+            f"{verb} of namespaces: a request that names a namespace is asked in that namespace, "
+            "the others at cluster scope"
+        )
+    return f"{resource} is {'' if namespaced else 'not '}namespaced: no {verb} in the scopes given"
+
+
+def _names(objects: Sequence[ManifestObject], kind: str) -> set[str]:
+    return {found.name for found in objects if found.kind == kind}
+
+
+def _nothing_creates(namespace: str, created: set[str] | frozenset[str]) -> str:
+    return (
+        f"nothing creates the namespace {namespace!r}; there are {', '.join(sorted(created))}: "
+        "add a Namespace to the manifests"
+    )
+
+
+def _check_role_references(objects: Sequence[ManifestObject]) -> None:
+    """Refuse a binding to a Role that is not in its namespace.
+
+    A ClusterRole may be one that the cluster brings, so that is checked against the cluster.
+    """
+    roles = {(found.namespace, found.name) for found in objects if found.kind == "Role"}
+    for binding in objects:
+        if binding.kind not in ("RoleBinding", "ClusterRoleBinding"):
+            continue
+        reference = binding.body["roleRef"]
+        if reference["kind"] != "Role":
+            continue
+        if binding.kind == "ClusterRoleBinding":
+            raise InputError(binding.at, f"{binding}: a ClusterRoleBinding cannot refer to a Role")
+        if (binding.namespace, reference["name"]) not in roles:
+            here = sorted(name for namespace, name in roles if namespace == binding.namespace)
+            raise InputError(
+                binding.at,
+                f"{binding} refers to Role {reference['name']!r}, which no manifest defines in "
+                f"{binding.namespace}; defined there: {', '.join(here) or 'none'}",
+            )
