@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from rbac_matrix.clusters.certificates import Certificates, write_certificates
 from rbac_matrix.clusters.credentials import Credentials
 from rbac_matrix.clusters.process import Process, ProcessDiedError, end_all, log_tail, start
+from rbac_matrix.deadline import DeadlineError, poll
 from rbac_matrix.errors import RbacMatrixError
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ OWNER_FILE = "owner.json"
 # A folder whose owner is not written yet belongs to a run that is just starting.
 UNOWNED_FOLDER_SECONDS = 600.0
 PORT_ATTEMPTS = 3
-POLL_SECONDS = 0.1
 REQUEST_SECONDS = 5.0
 # Nothing is worth saving, and an API server whose etcd ended first waits for it for minutes.
 END_PATIENCE_SECONDS = 1.0
@@ -356,8 +356,21 @@ def _write_kubeconfig(file: Path, certificates: Certificates, port: int) -> None
     file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
 
 
-def _wait_until_ready(credentials: Credentials, processes: list[Process], until: float) -> None:
-    """Poll what a usable cluster has, one thing after the other.
+def _wait_until_ready(credentials: Credentials, processes: Sequence[Process], until: float) -> None:
+    def missing() -> str:
+        for process in processes:
+            process.check()
+        return _missing(credentials)
+
+    try:
+        poll("the control plane is ready", missing, max(0.0, until - time.monotonic()))
+    except DeadlineError as error:
+        shown = "\n".join(f"{p.name}'s log:\n{log_tail(p.log)}" for p in processes)
+        raise NotReadyError(f"{error}\n{shown}") from error
+
+
+def _missing(credentials: Credentials) -> str:
+    """What a usable cluster has and this one has not yet; empty when nothing is missing.
 
     The last three are the controller manager's work: without a ServiceAccount and its root
     certificate no pod is admitted, and `view` has no rules before they are aggregated.
@@ -369,29 +382,14 @@ def _wait_until_ready(credentials: Credentials, processes: list[Process], until:
         f"{default}/configmaps/kube-root-ca.crt",
         "/apis/rbac.authorization.k8s.io/v1/clusterroles/view",
     ):
-        said = "no answer"
-        while True:
-            for process in processes:
-                process.check()
-            try:
-                answer = request(credentials, "GET", path)
-            except (OSError, http.client.HTTPException) as error:
-                said = f"{type(error).__name__}: {error}"
-            else:
-                said = f"{answer.status} {answer.body.strip()[-500:]}"
-                if answer.status == http.HTTPStatus.OK and _is_complete(path, answer.body):
-                    break
-            if time.monotonic() > until:
-                shown = "\n".join(f"{p.name}'s log:\n{log_tail(p.log)}" for p in processes)
-                raise NotReadyError(
-                    f"the control plane was not ready within its deadline: GET {path} "
-                    f"said {said}\n{shown}"
-                )
-            time.sleep(POLL_SECONDS)
-
-
-def _is_complete(path: str, body: str) -> bool:
-    return not path.endswith("/clusterroles/view") or bool(json.loads(body).get("rules"))
+        try:
+            answer = request(credentials, "GET", path)
+        except (OSError, http.client.HTTPException) as error:
+            return f"GET {path}: {type(error).__name__}: {error}"
+        if answer.status != http.HTTPStatus.OK:
+            return f"GET {path}: {answer.status} {answer.body.strip()[-500:]}"
+    # The last answer is the ClusterRole.
+    return "" if json.loads(answer.body).get("rules") else "ClusterRole view has no rules"
 
 
 def _copy_logs(folder: Path, logs: Path) -> None:

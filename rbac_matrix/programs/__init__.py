@@ -1,0 +1,1 @@
+"""The control plane's programs: found, downloaded with their checksums, or built from source."""
