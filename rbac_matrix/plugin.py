@@ -9,7 +9,6 @@ import os
 import signal
 import threading
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +19,7 @@ from rbac_matrix.discovery import recorded_discovery
 from rbac_matrix.errors import RbacMatrixError
 from rbac_matrix.report.failure import SentenceRepr
 from rbac_matrix.report.terminal import counts, wrong_cells
-from rbac_matrix.scenario import load_samples, load_scenario
+from rbac_matrix.scenario import built_in_samples, load_scenario
 from rbac_matrix.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -288,8 +287,7 @@ def _scenarios(config: pytest.Config) -> dict[str, Scenario]:
     """The scenarios of this run by name, read once."""
     if _SCENARIOS not in config.stash:
         discovery = recorded_discovery()
-        with resources.as_file(resources.files("rbac_matrix") / "samples") as folder:
-            samples = load_samples(folder)
+        samples = built_in_samples()
         found: dict[str, Scenario] = {}
         for file in _expectation_files(config):
             scenario = load_scenario(file, discovery, samples)

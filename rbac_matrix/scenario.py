@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass, field
+from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from rbac_matrix.cell import VERBS, Cell, ResourceName, Subject
@@ -108,6 +109,12 @@ def load_samples(folder: Path) -> dict[ResourceName, Mapping[str, Any]]:
     }
 
 
+def built_in_samples() -> dict[ResourceName, Mapping[str, Any]]:
+    """The sample objects that come with this package."""
+    with resources.as_file(resources.files("rbac_matrix") / "samples") as folder:
+        return load_samples(folder)
+
+
 class _ScenarioReader:
     """Reads one document; every step may refuse it with the line to mend."""
 
@@ -146,7 +153,7 @@ class _ScenarioReader:
             if namespace not in created:
                 raise self._bad(("ask", "namespaces", index), _nothing_creates(namespace, created))
         subjects = self._subjects(objects)
-        resources = self._resources()
+        asked = self._resources()
         return Scenario(
             name=self.data["scenario"],
             title=self.data["title"],
@@ -154,8 +161,8 @@ class _ScenarioReader:
             objects=tuple(objects),
             namespaces=tuple(self.data["ask"]["namespaces"]),
             subjects=subjects,
-            resources=resources,
-            expectations=self._expectations(subjects, resources),
+            resources=asked,
+            expectations=self._expectations(subjects, asked),
             samples=self.samples,
         )
 
@@ -185,7 +192,7 @@ class _ScenarioReader:
         return tuple(subjects.values())
 
     def _resources(self) -> dict[ResourceName, Position]:
-        resources = {}
+        found = {}
         for index, text in enumerate(self.data["ask"]["resources"]):
             path = ("ask", "resources", index)
             name = ResourceName.parse(text)
@@ -193,11 +200,11 @@ class _ScenarioReader:
                 self.discovery.find(name)
             except ResourceNotServedError as error:
                 raise self._bad(path, str(error)) from None
-            resources[name] = self.document.position(path)
-        return resources
+            found[name] = self.document.position(path)
+        return found
 
     def _expectations(
-        self, subjects: Sequence[Subject], resources: Mapping[ResourceName, Position]
+        self, subjects: Sequence[Subject], asked: Mapping[ResourceName, Position]
     ) -> dict[Cell, Expectation]:
         cells: dict[Cell, Expectation] = {}
         for index, subject in enumerate(subjects):
@@ -214,7 +221,7 @@ class _ScenarioReader:
             at = self.document.position(("subjects", index))
             default = Expectation(None, f"no line allows it to {subject.name} (default deny)", at)
             names = sorted({(cell.resource, cell.name) for cell in declared if cell.name})
-            for resource in resources:
+            for resource in asked:
                 own_names = [name for named, name in names if named == resource]
                 for name in (None, *own_names):
                     for cell in self._base_cells(subject, resource, name):
