@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from rbac_matrix.aggregation import concerns_aggregation, wait_for_aggregation
 from rbac_matrix.answer import AnswerClass
 from rbac_matrix.cell import NAMED_VERBS, Cell, ResourceName, Subject
 from rbac_matrix.deadline import poll
@@ -133,13 +134,19 @@ class Gate:
                 if found.kind not in _SHARED_KINDS:
                     self._objects.create(found.body, str(found.at))
             questions = self._questions(scenario, cells)
-            settle(self._admin, self._objects)
+            self._settle(scenario)
             self._ask(questions)
         finally:
             self._objects.remove_since(mark)
-        settle(self._admin, self._objects)
+        self._settle(scenario)
         seconds = time.monotonic() - began
         self._say(f"{scenario.name}: {len(questions)} cells asked in {seconds:.1f} s")
+
+    def _settle(self, scenario: Scenario) -> None:
+        """Wait until what was applied, or removed, of a scenario is in force."""
+        if concerns_aggregation(scenario.objects):
+            wait_for_aggregation(self._admin)
+        settle(self._admin, self._objects)
 
     def _check(self, scenario: Scenario) -> None:
         """Compare what the scenario speaks of with what the cluster has."""
