@@ -1,0 +1,82 @@
+"""Everything that a change has to pass; `nox --list` shows the sessions."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.10.20"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+# Nox's own 0.3 s after Ctrl-C are enough for pytest, but not for ending a cluster.
+INTERRUPT_TIMEOUT = 180.0  # seconds until SIGTERM, which the suite takes as another Ctrl-C
+TERMINATE_TIMEOUT = 60.0  # seconds from there until SIGKILL
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the code's style and types, and the workflows' security."""
+    install(session, *nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("zizmor", "--offline", "--persona", "pedantic", ".github")
+
+
+@nox.session
+def machinery(session: nox.Session) -> None:
+    """Test the machinery itself, without a cluster."""
+    run_pytest(session, "tests/machinery")
+
+
+@nox.session(tags=["cluster"])
+def gate(session: nox.Session) -> None:
+    """Ask every scenario on kind or, where kind cannot run, on local processes."""
+    run_pytest(session, "tests/access", "--report-dir", "report/gate")
+
+
+@nox.session(tags=["cluster"])
+def embedded(session: nox.Session) -> None:
+    """Ask every scenario on local processes, and test that control plane."""
+    paths = ("tests/access", "tests/embedded")
+    run_pytest(session, *paths, "--cluster", "embedded", "--report-dir", "report/embedded")
+
+
+@nox.session(tags=["cluster"])
+def honesty(session: nox.Session) -> None:
+    """Show on a cluster that changed manifests fail the gate, and that asking changes nothing."""
+    run_pytest(session, "tests/honesty", "--report-dir", "report/honesty")
+
+
+def run_pytest(session: nox.Session, *args: str) -> None:
+    """Run pytest; what follows `--` on nox's command line comes last, so it wins."""
+    install(session)
+    session.run(
+        "pytest",
+        *args,
+        *session.posargs,
+        interrupt_timeout=INTERRUPT_TIMEOUT,
+        terminate_timeout=TERMINATE_TIMEOUT,
+    )
+
+
+def install(session: nox.Session, *packages: str) -> None:
+    """Install the project and packages, unless this environment has exactly them already.
+
+    pip needs seconds and a package index even where nothing is to do: it builds an editable
+    project anew each time.
+    """
+    content = "\n".join((Path("pyproject.toml").read_text(encoding="utf-8"), *packages))
+    wanted = hashlib.sha256(content.encode()).hexdigest()
+    installed = Path(session.virtualenv.location) / "installed"
+    if installed.is_file() and installed.read_text(encoding="ascii") == wanted:
+        session.debug("pyproject.toml has not changed since the last install")
+        return
+    installed.unlink(missing_ok=True)  # An install that fails halfway leaves no mark.
+    session.install("--no-compile", "--editable", ".", *packages)
+    installed.write_text(wanted, encoding="ascii")
