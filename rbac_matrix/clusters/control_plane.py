@@ -37,9 +37,11 @@ OWNER_FILE = "owner.json"
 # A folder whose owner is not written yet belongs to a run that is just starting.
 UNOWNED_FOLDER_SECONDS = 600.0
 PORT_ATTEMPTS = 3
-REQUEST_SECONDS = 5.0
+REQUEST_SECONDS = 10.0
+# While waiting, a port that somebody else has may take connections and never answer.
+POLLED_REQUEST_SECONDS = 2.0
 # Nothing is worth saving, and an API server whose etcd ended first waits for it for minutes.
-END_PATIENCE_SECONDS = 1.0
+END_PATIENCE_SECONDS = 0.5
 # sun_path of a socket address; macOS has 104.
 LONGEST_SOCKET_PATH = 103
 # Announced as the address of the `kubernetes` Service, as on every cluster. Loopback addresses
@@ -168,15 +170,21 @@ class Answer:
 
 
 def request(
-    credentials: Credentials, method: str, path: str, document: dict[str, Any] | None = None
+    credentials: Credentials,
+    method: str,
+    path: str,
+    document: dict[str, Any] | None = None,
+    *,
+    seconds: float = REQUEST_SECONDS,
 ) -> Answer:
     """Ask the API server one thing on a connection of its own.
 
     Args:
-        credentials: Where, and as whom (by certificate; without one, as anonymous).
+        credentials: Where, and as whom; without a certificate or token, as anonymous.
         method: HTTP method.
         path: With its leading slash.
         document: A JSON body.
+        seconds: How long each step of the exchange may take.
 
     Raises:
         OSError: Nobody listens, or not the server of these credentials.
@@ -187,11 +195,15 @@ def request(
         context.load_cert_chain(credentials.client_certificate, credentials.client_key)
     server = urlsplit(credentials.server)
     connection = http.client.HTTPSConnection(
-        server.hostname or "", server.port, timeout=REQUEST_SECONDS, context=context
+        server.hostname or "", server.port, timeout=seconds, context=context
     )
     with contextlib.closing(connection):
+        headers = {"Content-Type": "application/json"}
+        if credentials.token_file is not None:
+            token = credentials.token_file.read_text(encoding="ascii").strip()
+            headers["Authorization"] = f"Bearer {token}"
         body = None if document is None else json.dumps(document)
-        connection.request(method, path, body, {"Content-Type": "application/json"})
+        connection.request(method, path, body, headers)
         response = connection.getresponse()
         return Answer(response.status, response.read().decode(errors="replace"))
 
@@ -383,7 +395,7 @@ def _missing(credentials: Credentials) -> str:
         "/apis/rbac.authorization.k8s.io/v1/clusterroles/view",
     ):
         try:
-            answer = request(credentials, "GET", path)
+            answer = request(credentials, "GET", path, seconds=POLLED_REQUEST_SECONDS)
         except (OSError, http.client.HTTPException) as error:
             return f"GET {path}: {type(error).__name__}: {error}"
         if answer.status != http.HTTPStatus.OK:

@@ -1,0 +1,1 @@
+"""Independent ways to decide a question; none knows the others."""
