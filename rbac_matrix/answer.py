@@ -97,26 +97,25 @@ class Answer:
     @property
     def denial(self) -> Denial | None:
         """Whom and what it refuses; None for anything but an RBAC denial."""
-        found = _DENIAL.search(self.message) if self.status == 403 else None
+        found = _DENIAL.match(self.message) if self.status == 403 else None
         if found is None:
             return None
         parts = {
             key: None if value is None else html.unescape(value)
             for key, value in found.groupdict().items()
         }
-        named = _NAMED.match(self.message)
         return Denial(
             user=parts["user"] or "",
             verb=parts["verb"] or "",
             resource=parts["resource"],
             group=parts["group"] or "",
             namespace=parts["namespace"],
-            name=html.unescape(named["name"]) if named else None,
+            name=parts["name"],
             path=parts["path"],
         )
 
     def _class_of_403(self) -> AnswerClass:
-        if _DENIAL.search(self.message):
+        if _DENIAL.match(self.message):
             return AnswerClass.DENIED_BY_RBAC
         if "is attempting to grant RBAC permissions not currently held" in self.message:
             return AnswerClass.DENIED_BY_ESCALATION_CHECK
@@ -136,13 +135,13 @@ _CLASS_OF_STATUS = {
     429: AnswerClass.THROTTLED,
 }
 
+# From the start of the message: a webhook's own refusal may quote RBAC's.
 _DENIAL = re.compile(
-    r'\bforbidden: User "(?P<user>[^"]*)" cannot (?P<verb>\S+) '
+    r'(?:\S+(?: "(?P<name>[^"]*)")? is )?forbidden: User "(?P<user>[^"]*)" cannot (?P<verb>\S+) '
     r'(?:resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)" '
     r'(?:in the namespace "(?P<namespace>[^"]+)"|at the cluster scope)'
     r'|path "(?P<path>[^"]+)")'
 )
-_NAMED = re.compile(r'\S+ "(?P<name>[^"]*)" is forbidden: ')
 
 
 def answer_from_http(status: int, body: str, *, reads_body: bool) -> Answer:

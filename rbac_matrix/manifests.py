@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from rbac_matrix.yaml_file import PositionedDocument
+
 
 @dataclass(frozen=True)
 class ManifestObject:
@@ -80,6 +82,7 @@ def load_manifests(folder: Path, without: Sequence[str], at: Position) -> list[M
         if file.name in without:
             continue
         for document in load_documents(file):
+            _check_single(document)
             check_against("manifest", document)
             found = ManifestObject(document.plain, document.position())
             if found.identity in objects:
@@ -89,3 +92,13 @@ def load_manifests(folder: Path, without: Sequence[str], at: Position) -> list[M
     if not objects:
         raise InputError(at, f"the manifests folder {folder} holds no object")
     return list(objects.values())
+
+
+def _check_single(document: PositionedDocument) -> None:
+    """Refuse a List before the schema asks for its name, which no List has."""
+    kind = document.plain.get("kind") if isinstance(document.plain, dict) else None
+    if isinstance(kind, str) and kind.endswith("List"):
+        raise InputError(
+            document.position(("kind",)),
+            f"{kind}: write each item of a List as a document of its own",
+        )

@@ -58,7 +58,7 @@ class Objects:
                 refuses it.
         """
         metadata = body["metadata"]
-        labels = {**metadata.get("labels", {}), LABEL: MANAGER}
+        labels = {**(metadata.get("labels") or {}), LABEL: MANAGER}
         labelled = {**body, "metadata": {**metadata, "labels": labels}}
         resource = self._resource_of(body, source)
         collection = _collection(resource, metadata.get("namespace"))
@@ -72,13 +72,13 @@ class Objects:
                     "rename yours, or use a cluster of your own"
                 ) from None
             raise ObjectsError(f"{source}: the server refuses it: {error}") from error
-        self._created.append(f"{collection}/{quote(metadata['name'])}")
+        self._created.append(f"{collection}/{quote(metadata['name'], safe='')}")
 
     def get(
         self, resource: ServedResource, namespace: str | None, name: str
     ) -> dict[str, Any] | None:
         """An object as the cluster has it; None where there is none."""
-        path = f"{_collection(resource, namespace)}/{quote(name)}"
+        path = f"{_collection(resource, namespace)}/{quote(name, safe='')}"
         status, body = self._admin.try_request("GET", path)
         if status == NOT_FOUND:
             return None
@@ -121,7 +121,7 @@ class Objects:
                 continue
             found += [
                 f"{_collection(resource, item['metadata'].get('namespace'))}"
-                f"/{quote(item['metadata']['name'])}"
+                f"/{quote(item['metadata']['name'], safe='')}"
                 for item in body.get("items") or ()
                 # What a controller made of an object of ours goes with that object.
                 if not item["metadata"].get("ownerReferences")

@@ -105,7 +105,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Show the sentence of a failed verdict instead of the code that asserted it."""
     report: pytest.TestReport = yield  # type: ignore[assignment] # the hook's own protocol
     verdict: Verdict | None = getattr(item, "funcargs", {}).get("verdict")
-    if verdict is not None and report.failed and call.when == "call":
+    if verdict is not None and not verdict.as_expected and report.failed and call.when == "call":
         report.longrepr = SentenceRepr(
             verdict.sentence, verdict.explanation, verdict.expectation.at
         )

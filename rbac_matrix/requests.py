@@ -118,10 +118,10 @@ def request_for(
     if _is_namespaces(resource):
         name = cell.namespace or name
     elif cell.namespace is not None:
-        path += f"/namespaces/{quote(cell.namespace)}"
+        path += f"/namespaces/{_segment(cell.namespace)}"
     path += f"/{cell.resource.plural}"
     if cell.verb in NAMED_VERBS or subresource:
-        path += f"/{quote(name)}"
+        path += f"/{_segment(name)}"
     if subresource:
         path += f"/{subresource}"
     if query := _QUERIES[cell.verb]:
@@ -133,6 +133,11 @@ def request_for(
         source = sample if cell.verb == "create" else existing or sample
         return Request(method, path, json.dumps(_body(cell, resource, name, source)))
     return Request(method, path)
+
+
+def _segment(text: str) -> str:
+    """One part of a path, whatever the text."""
+    return quote(text, safe="")
 
 
 def _is_namespaces(resource: ServedResource) -> bool:

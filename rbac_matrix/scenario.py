@@ -143,7 +143,10 @@ class _ScenarioReader:
             parse_definitions(found.body for found in objects)
         )
         if "samples" in self.data:
-            self.samples |= load_samples(self.file.parent / self.data["samples"])
+            folder = self.file.parent / self.data["samples"]
+            if not folder.is_dir():
+                raise self._bad(("samples",), f"the samples folder {folder} does not exist")
+            self.samples |= load_samples(folder)
         _check_role_references(objects)
         created = STOCK_NAMESPACES | {BYSTANDER} | _names(objects, "Namespace")
         for found in objects:
@@ -152,7 +155,7 @@ class _ScenarioReader:
         for index, namespace in enumerate(self.data["ask"]["namespaces"]):
             if namespace not in created:
                 raise self._bad(("ask", "namespaces", index), _nothing_creates(namespace, created))
-        subjects = self._subjects(objects)
+        subjects = self._subjects(objects, created)
         asked = self._resources()
         return Scenario(
             name=self.data["scenario"],
@@ -169,7 +172,9 @@ class _ScenarioReader:
     def _bad(self, path: Sequence[str | int], message: str) -> InputError:
         return InputError(self.document.position(path), message)
 
-    def _subjects(self, objects: Sequence[ManifestObject]) -> tuple[Subject, ...]:
+    def _subjects(
+        self, objects: Sequence[ManifestObject], created: frozenset[str]
+    ) -> tuple[Subject, ...]:
         defined = {
             Subject(found.namespace or "", found.name)
             for found in objects
@@ -179,6 +184,10 @@ class _ScenarioReader:
         for index, entry in enumerate(self.data["subjects"]):
             subject = Subject(entry["namespace"], entry["serviceAccount"])
             at = ("subjects", index, "serviceAccount")
+            if subject.namespace not in created:
+                raise self._bad(
+                    ("subjects", index, "namespace"), _nothing_creates(subject.namespace, created)
+                )
             if subject not in defined and subject.name != STOCK_SERVICE_ACCOUNT:
                 known = ", ".join(sorted(map(str, defined))) or "none"
                 raise self._bad(
@@ -338,7 +347,7 @@ def _names(objects: Sequence[ManifestObject], kind: str) -> set[str]:
     return {found.name for found in objects if found.kind == kind}
 
 
-def _nothing_creates(namespace: str, created: set[str] | frozenset[str]) -> str:
+def _nothing_creates(namespace: str, created: frozenset[str]) -> str:
     return (
         f"nothing creates the namespace {namespace!r}; there are {', '.join(sorted(created))}: "
         "add a Namespace to the manifests"

@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class _KubernetesYAML(YAML):
+    """YAML 1.1 in every document; ruamel.yaml goes back to 1.2 at each `---`."""
+
+    @property
+    def version(self) -> tuple[int, int]:
+        return (1, 1)
+
+    @version.setter
+    def version(self, _: object) -> None:
+        pass
+
+
 class PositionedDocument:
     """One YAML document and the places its values were written at."""
 
@@ -55,8 +67,7 @@ def load_documents(file: Path) -> list[PositionedDocument]:
     Raises:
         InputError: The file cannot be read, is not YAML, repeats a key, or holds no document.
     """
-    loader = YAML(typ="rt")
-    loader.version = (1, 1)
+    loader = _KubernetesYAML(typ="rt")
     loader.allow_duplicate_keys = False
     try:
         text = file.read_text(encoding="utf-8")

@@ -29,8 +29,7 @@ from urllib.parse import urlsplit
 
 PROTOCOL = 1
 MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-KEPT_BODY = 4096  # bytes of a refusal; its message is a few hundred
-WANTED_BODY = 1 << 20  # bytes of a success that was asked for
+KEPT_BODY = 1 << 20  # bytes; the refusal of a role with many rules is long
 THROTTLE_RETRIES = 5
 TOKEN_LIFE = 60.0  # seconds a token is used before its file is read again: the kubelet renews it
 
@@ -115,10 +114,10 @@ class Worker:
         wanted = success and asked.get("reads_body")
         kept = b""
         if not success or wanted:
-            kept = response.read(WANTED_BODY if wanted else KEPT_BODY)
+            kept = response.read(KEPT_BODY)
         if success and not wanted:
             # What the identity may read is nobody's business, and a watch has no end.
-            if response.length is not None and response.length <= WANTED_BODY:
+            if response.length is not None and response.length <= KEPT_BODY:
                 response.read()
             else:
                 self._close()

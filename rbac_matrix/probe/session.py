@@ -21,13 +21,13 @@ from rbac_matrix.errors import RbacMatrixError
 from rbac_matrix.probe.agent import PROTOCOL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from rbac_matrix.requests import Request
 
 START_DEADLINE: Final = 30.0  # seconds until the agent says that it is there
-STOP_DEADLINE: Final = 5.0  # seconds until it ends after its input has ended
+STOP_DEADLINE: Final = 3.0  # seconds until it ends after its input has ended
 _KEPT_LINES: Final = 10
 
 
@@ -49,6 +49,7 @@ class ProbeSession:
             ProbeError: It did not start, or is of another version.
         """
         self._identity = identity
+        self._asked = 0
         # Its own session: Ctrl-C at the terminal reaches the run, which then ends its agents.
         self._process = subprocess.Popen(
             command,
@@ -98,11 +99,15 @@ class ProbeSession:
             An answer for each request, in their order. A request that was not answered, because
             the agent ended or the time was up, has an `Answer` without a status that says so.
         """
+        # Numbers go on over the life of a session: a late answer belongs to no later question.
+        numbers = range(self._asked, self._asked + len(requests))
+        self._asked = numbers.stop
+        asked = dict(zip(numbers, requests, strict=True))
         answers: dict[int, Answer] = {}
         ends = time.monotonic() + deadline
-        sender = self._start(lambda: self._send(requests))
+        sender = self._start(lambda: self._send(asked))
         failure = ""
-        while len(answers) < len(requests) and not failure:
+        while len(answers) < len(asked) and not failure:
             try:
                 line = self._lines.get(timeout=max(0.0, ends - time.monotonic()))
             except queue.Empty:
@@ -112,10 +117,9 @@ class ProbeSession:
                 if line is None:
                     failure = self._why_it_ended()
                 else:
-                    number, answer = _read(line, requests)
-                    answers[number] = answer
+                    answers |= _read(line, asked)
         sender.join()
-        return [answers.get(n, Answer(None, failure)) for n in range(len(requests))]
+        return [answers.get(number, Answer(None, failure)) for number in numbers]
 
     def close(self) -> None:
         """End the agent: its input first, then by force."""
@@ -142,18 +146,18 @@ class ProbeSession:
             ) from None
         if line is None:
             raise ProbeError(f"the probe of {self._identity} did not start: {self._why_it_ended()}")
-        if json.loads(line) != {"agent": PROTOCOL}:
+        if _json(line) != {"agent": PROTOCOL}:
             raise ProbeError(
                 f"the probe of {self._identity} is of another version ({line.strip()[:80]}); "
                 "build the probe image again"
             )
 
-    def _send(self, requests: Sequence[Request]) -> None:
+    def _send(self, asked: Mapping[int, Request]) -> None:
         stream = self._process.stdin
         if stream is None:
             return
         try:
-            for number, request in enumerate(requests):
+            for number, request in asked.items():
                 stream.write(
                     json.dumps(
                         {
@@ -181,7 +185,11 @@ class ProbeSession:
             self._errors.append(line.rstrip())
 
     def _why_it_ended(self) -> str:
-        code = self._process.wait()
+        try:
+            code = self._process.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
         self._lines.put(None)  # For a later question.
         self._threads[0].join()
         said = "; ".join(self._errors)
@@ -194,12 +202,24 @@ class ProbeSession:
         return thread
 
 
-def _read(line: str, requests: Sequence[Request]) -> tuple[int, Answer]:
-    answer: dict[str, Any] = json.loads(line)
-    number = int(answer["id"])
+def _read(line: str, asked: Mapping[int, Request]) -> dict[int, Answer]:
+    """The answer in a line, by its number; none where the line answers nothing that was asked."""
+    answer = _json(line)
+    number = answer.get("id")
+    if not isinstance(number, int) or number not in asked:
+        return {}
     if "error" in answer:
-        return number, Answer(None, str(answer["error"]))
-    request = requests[number]
-    return number, answer_from_http(
-        int(answer["status"]), str(answer["body"]), reads_body=request.reads_body
-    )
+        return {number: Answer(None, str(answer["error"]))}
+    reads_body = asked[number].reads_body
+    return {
+        number: answer_from_http(int(answer["status"]), str(answer["body"]), reads_body=reads_body)
+    }
+
+
+def _json(line: str) -> dict[str, Any]:
+    """The object in a line; an empty one where the line is anything else."""
+    try:
+        document = json.loads(line)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
