@@ -1,0 +1,338 @@
+"""The pytest side, driven with answers of our own instead of a cluster's."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from rbac_matrix.schema import validator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest_plugins = "pytester"
+
+WIRING: Final = 'pytest_plugins = ["rbac_matrix.plugin"]\n'
+
+# The gate with a cluster's answers replaced: as expected, but for those that a test sets.
+ANSWERING: Final = f"""\
+import pytest
+from rbac_matrix import plugin
+from rbac_matrix.answer import Answer
+from rbac_matrix.clusters.cluster import ClusterError
+from rbac_matrix.requests import Request
+from rbac_matrix.verdict import judge, not_asked
+
+{WIRING}
+ANSWERS = {{}}
+NOT_ASKED = LOST = ()
+BROKEN = ""
+
+def refusal(cell):
+    user, namespace = cell.subject.username, cell.namespace
+    where = f'in the namespace "{{namespace}}"' if namespace else "at the cluster scope"
+    return Answer(403, f'pods "sample" is forbidden: User "{{user}}" cannot {{cell.verb}} resource '
+                  f'"pods" in API group "" {{where}}')
+
+class Gate:
+    def __init__(self):
+        self.verdicts = {{}}
+
+    def ask(self, scenario):
+        if BROKEN:
+            raise ClusterError(BROKEN)
+        for cell, expectation in scenario.expectations.items():
+            if cell.id in LOST:
+                continue
+            if cell.id in NOT_ASKED:
+                self.verdicts[cell] = not_asked(cell, expectation, "it needs a kubelet")
+                continue
+            expected = Answer(expectation.status) if expectation.status else refusal(cell)
+            answer = ANSWERS.get(cell.id, expected)
+            request = Request("GET", f"/{{cell.verb}}")
+            self.verdicts[cell] = judge(cell, expectation, request, answer, Answer(200))
+
+@pytest.fixture(scope="session")
+def gate(request):
+    request.config.stash[plugin._REPORTED] = ("embedded", "v1.36.3")
+    request.config.stash[plugin._GATE] = gate = Gate()
+    return gate
+"""
+
+TEST: Final = "def test_access(verdict):\n    assert verdict.as_expected\n"
+
+EXPECTATIONS: Final = """\
+scenario: {name}
+title: A scenario
+manifests: manifests
+ask:
+  namespaces: [default]
+  resources: [pods]
+subjects:
+  - serviceAccount: default
+    namespace: default
+    allow:
+      - verbs: {{get: 200}}
+        resources: [pods]
+        namespaces: [default]
+        why: The Role grants get.
+"""
+VERBS: Final = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A project with the scenarios `shop` and `yard`, eight cells each, and no cluster."""
+    monkeypatch.setenv("COLUMNS", "250")
+    # Neither seconds for, nor surprises from, what else is installed.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_kind.plugin")
+    pytester.makeconftest(WIRING)
+    pytester.makepyfile(test_access=TEST)
+    (pytester.mkdir("expected") / "manifests").mkdir()
+    write(pytester.path / "expected/manifests/namespace.yaml", "Namespace")
+    for name in ("shop", "yard"):
+        file = pytester.path / "expected" / f"{name}.yaml"
+        file.write_text(EXPECTATIONS.format(name=name), encoding="utf-8")
+    return pytester
+
+
+def write(file: Path, kind: str) -> None:
+    """A manifest with one object."""
+    text = f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: some-{kind.lower()}}}\n"
+    file.write_text(text, encoding="utf-8")
+
+
+def run(project: pytest.Pytester, *arguments: str, **settings: object) -> pytest.RunResult:
+    """Run the project's tests, with settings of the answering gate where there are some."""
+    if settings:
+        lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
+        project.makeconftest(ANSWERING + lines)
+    return project.runpytest("--expectations", "expected", *arguments)
+
+
+def test_collecting_needs_no_cluster(project: pytest.Pytester) -> None:
+    """Each cell is an item whose id is the cell's; the guard of this folder would see a cluster."""
+    result = run(project, "--collect-only", "-q")
+
+    wanted = [
+        f"test_access.py::test_access[{scenario}:default:default:{verb}:pods]"
+        for scenario in ("shop", "yard")
+        for verb in VERBS
+    ]
+    assert [line for line in result.outlines if "::" in line] == wanted
+
+
+SELECTIONS: Final = {
+    "scenario": ("shop", 8),
+    "verb": (":delete:", 2),
+    "verb-that-begins-like-another": (":deletecollection:", 2),
+    "cell": ("yard:default:default:list:pods", 1),
+    "several": ("shop and not watch", 7),
+}
+
+
+@pytest.mark.parametrize(("keyword", "count"), SELECTIONS.values(), ids=SELECTIONS)
+def test_cells_are_selected_by_keyword(project: pytest.Pytester, keyword: str, count: int) -> None:
+    """`-k` takes any part of an id."""
+    result = run(project, "-k", keyword, ANSWERS={})
+
+    result.assert_outcomes(passed=count, deselected=16 - count)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        pytest.param("title:", "titel:", "shop.yaml:2: titel: unknown key 'titel'", id="key"),
+        pytest.param("[pods]\n", "[pod]\n", "shop.yaml:6: no resource 'pod'", id="resource"),
+        pytest.param(": manifests", ": m", "shop.yaml:3: the manifests folder", id="folder"),
+    ],
+)
+def test_a_bad_file_is_one_error_before_anything_is_asked(
+    project: pytest.Pytester, old: str, new: str, says: str
+) -> None:
+    """Collecting ends with the place and the sentence; there is no traceback and no test runs."""
+    file = project.path / "expected" / "shop.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+
+    result = run(project)
+
+    result.assert_outcomes(errors=1)
+    output = result.stdout.str()
+    assert f"expected/{says}" in output
+    assert "Traceback" not in output
+    assert "plugin.py" not in output
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        pytest.param("nowhere", "nowhere does not exist (--expectations)", id="missing-path"),
+        pytest.param("empty", "no expectations file: nothing would be asked", id="empty-folder"),
+    ],
+)
+def test_nothing_to_ask_is_an_error(project: pytest.Pytester, path: str, says: str) -> None:
+    """A gate without a question would always be green."""
+    project.mkdir("empty")
+
+    result = project.runpytest("--expectations", path)
+
+    result.assert_outcomes(errors=1)
+    assert says in result.stdout.str()
+
+
+def test_two_scenarios_of_one_name_are_an_error(project: pytest.Pytester) -> None:
+    """Ids begin with the scenario's name, so it is one scenario's only."""
+    other = project.mkdir("other")
+    (other / "manifests").mkdir()
+    write(other / "manifests" / "namespace.yaml", "Namespace")
+    (other / "shop.yaml").write_text(EXPECTATIONS.format(name="shop"), encoding="utf-8")
+
+    result = run(project, "--expectations", "other")
+
+    result.assert_outcomes(errors=1)
+    assert "two scenarios are named 'shop'" in result.stdout.str()
+
+
+DELETE: Final = "shop:default:default:delete:pods"
+
+
+def test_one_wrong_cell_is_one_failure(project: pytest.Pytester) -> None:
+    """Its sentence is in the short summary, what explains it above, and no code is shown."""
+    result = run(project, ANSWERS=f"{{'{DELETE}': Answer(200)}}")
+
+    result.assert_outcomes(passed=15, failed=1)
+    output = result.stdout.str()
+    sentence = "default may not delete pods in default, but could (200)"
+    assert f"FAILED test_access.py::test_access[{DELETE}] - {sentence}" in output
+    for line in (
+        "asked:     GET /delete",
+        "as:        system:serviceaccount:default:default",
+        "expected:  403 (no line allows it to default (default deny))",
+        "declared:  expected/shop.yaml:8",
+        "answered:  200 ok",
+        "ask again: kubectl auth can-i delete pods --as=system:serviceaccount:default:default",
+    ):
+        assert line in output
+    assert "assert verdict.as_expected" not in output
+
+
+def test_every_wrong_cell_is_said_at_the_end(project: pytest.Pytester) -> None:
+    """With the place that declares it, whatever the width of the terminal, and the counts."""
+    result = run(project, ANSWERS=f"{{'{DELETE}': Answer(200)}}")
+
+    output = result.stdout.str()
+    assert "could (200)  [expected/shop.yaml:8]" in output
+    assert "embedded v1.36.3, 16 cells: 2 allowed, 13 refused, 1 unexpectedly allowed" in output
+
+
+def test_a_cell_without_an_answer_is_an_error(project: pytest.Pytester) -> None:
+    """It neither passes nor fails, and says what happened."""
+    ended = "Answer(None, 'the probe ended with code -9')"
+
+    result = run(project, ANSWERS=f"{{'{DELETE}': {ended}}}")
+
+    result.assert_outcomes(passed=15, errors=1)
+    output = result.stdout.str()
+    assert (
+        f"ERROR test_access.py::test_access[{DELETE}] - default delete pods in default: not "
+        in (output)
+    )
+    assert "the probe ended with code -9" in output
+    assert "NotAnsweredError" not in output
+
+
+def test_a_cell_that_cannot_be_asked_here_is_skipped(project: pytest.Pytester) -> None:
+    """With its reason, which pytest's summary shows."""
+    result = run(project, "-rs", NOT_ASKED=[DELETE])
+
+    result.assert_outcomes(passed=15, skipped=1)
+    assert "it needs a kubelet" in result.stdout.str()
+
+
+def test_a_cell_that_was_forgotten_is_an_error(project: pytest.Pytester) -> None:
+    """A test whose question was never put cannot pass."""
+    run(project, LOST=[DELETE]).assert_outcomes(passed=15, errors=1)
+
+
+def test_a_broken_cluster_ends_the_run_with_one_sentence(project: pytest.Pytester) -> None:
+    """Not one error a cell: without a cluster there is nothing to test."""
+    result = run(project, BROKEN="'etcd has ended with code 1'")
+
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    assert result.stdout.str().count("etcd has ended with code 1") == 1
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_a_test_that_fails_for_its_own_reason_shows_it(project: pytest.Pytester) -> None:
+    """Only the verdict's own failure is told as a sentence about access."""
+    project.makepyfile(test_access="def test_access(verdict):\n    assert 1 == 2, 'its own'\n")
+
+    result = run(project, "-k", DELETE, ANSWERS={})
+
+    result.assert_outcomes(failed=1, deselected=15)
+    assert "its own" in result.stdout.str()
+
+
+def test_the_report_has_every_cell(project: pytest.Pytester) -> None:
+    """`verdicts.json` is valid, whatever the outcomes, and is written before the fixtures end."""
+    answers = {
+        DELETE: "Answer(200)",
+        "shop:default:default:list:pods": "Answer(None, 'TimeoutError')",
+        "shop:default:default:watch:pods": "Answer(403, 'quota')",
+        "yard:default:default:get:pods": "Answer(404, 'not found')",
+    }
+    listed = ", ".join(f"'{cell}': {answer}" for cell, answer in answers.items())
+
+    run(
+        project,
+        "--report-dir",
+        "report/deep",
+        ANSWERS=f"{{{listed}}}",
+        NOT_ASKED=["shop:default:default:patch:pods"],
+    )
+
+    file = project.path / "report/deep/verdicts.json"
+    document = json.loads(file.read_text(encoding="utf-8"))
+    validator("verdicts").validate(document)
+    assert (document["provider"], document["kubernetes_version"]) == ("embedded", "v1.36.3")
+    outcomes = {cell["id"]: cell["outcome"] for cell in document["cells"]}
+    assert len(outcomes) == 16
+    assert {outcome for outcome in outcomes.values() if outcome != "as expected"} == {
+        "unexpectedly allowed", "not answered", "other status", "not asked",
+    }  # fmt: skip
+    (deleted,) = [cell for cell in document["cells"] if cell["id"] == DELETE]
+    assert deleted["expected"] == 403
+    assert deleted["status"] == 200
+    assert deleted["sentence"] == "default may not delete pods in default, but could (200)"
+
+
+def test_without_a_report_folder_nothing_is_written(project: pytest.Pytester) -> None:
+    """A run leaves no file that nobody asked for."""
+    before = set(project.path.rglob("*.json"))
+
+    run(project, ANSWERS={})
+
+    assert set(project.path.rglob("verdicts.json")) == before == set()
+
+
+def test_a_termination_cleans_up_like_ctrl_c(project: pytest.Pytester) -> None:
+    """A cancelled CI job ends its fixtures, so that no process or container is left behind."""
+    project.makepyfile(
+        test_access=(
+            "import os, signal, pytest\n"
+            "@pytest.fixture\n"
+            "def held():\n"
+            "    yield\n"
+            "    open('released', 'w').close()\n"
+            "def test_it(held):\n"
+            "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        )
+    )
+
+    result = project.runpytest_subprocess()
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert (project.path / "released").exists()
