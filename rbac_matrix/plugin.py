@@ -5,6 +5,7 @@ Collecting needs no cluster. The cluster starts with the first test that asks fo
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import threading
@@ -81,11 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Treat SIGTERM as Ctrl-C, so that a cancelled CI job cleans up too."""
     if threading.current_thread() is threading.main_thread():
         before = signal.signal(signal.SIGTERM, _interrupt)
-
-        def restore() -> None:
-            signal.signal(signal.SIGTERM, before)
-
-        config.add_cleanup(restore)
+        config.add_cleanup(functools.partial(_restore, signal.SIGTERM, before))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -132,6 +129,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the report before the fixtures end."""
+    _finish_undisturbed(session.config)
     folder, gate = session.config.getoption("report_dir"), session.config.stash.get(_GATE, None)
     if folder and gate is not None:
         from rbac_matrix.report.verdicts_file import write_verdicts  # noqa: PLC0415 - only here
@@ -346,3 +344,20 @@ def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _finish_undisturbed(config: pytest.Config) -> None:
+    """From here on the cluster is taken down; another Ctrl-C would leave a part of it behind."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def hold_on(*_: object) -> None:
+        os.write(2, b"\ncleaning up; every step of it has a deadline\n")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.signal(number, hold_on)
+        config.add_cleanup(functools.partial(_restore, number, before))
+
+
+def _restore(number: int, handler: Any) -> None:  # noqa: ANN401 - signal's own type has no name
+    signal.signal(number, handler)

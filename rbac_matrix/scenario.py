@@ -206,9 +206,15 @@ class _ScenarioReader:
             path = ("ask", "resources", index)
             name = ResourceName.parse(text)
             try:
-                self.discovery.find(name)
+                served = self.discovery.find(name)
             except ResourceNotServedError as error:
                 raise self._bad(path, str(error)) from None
+            if not any(
+                can_be_asked(served, verb, scope) for verb in VERBS for scope in self._scopes()
+            ):
+                raise self._bad(
+                    path, f"{name} has no cell in these scopes: it needs `cluster: true` in `ask`"
+                )
             found[name] = self.document.position(path)
         return found
 

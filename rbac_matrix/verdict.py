@@ -139,7 +139,7 @@ def _compare(
     cell: Cell, expectation: Expectation, answer: Answer, control: Answer
 ) -> tuple[Outcome, str]:
     if answer.answer_class in UNDECIDED:
-        return Outcome.NOT_ANSWERED, f"{answer} {printable(answer.message)}".rstrip()
+        return Outcome.NOT_ANSWERED, _undecided(answer)
     if expectation.status is not None:
         if answer.answer_class is AnswerClass.DENIED_BY_RBAC:
             return Outcome.UNEXPECTEDLY_DENIED, ""
@@ -151,7 +151,7 @@ def _compare(
     if not _speaks_of(answer.denial, cell):
         return Outcome.OTHER_REFUSAL, ""
     if control.answer_class in UNDECIDED:
-        return Outcome.NOT_ANSWERED, f"the admin's request: {control} {printable(control.message)}"
+        return Outcome.NOT_ANSWERED, f"the admin's request: {_undecided(control)}"
     # The admin may meet admission's own 403 (nobody may delete the namespace kube-system): that
     # request was let through by the authorizer, which is what the control has to show.
     if control.answer_class is AnswerClass.DENIED_BY_RBAC:
@@ -173,6 +173,12 @@ def _speaks_of(denial: Denial | None, cell: Cell) -> bool:
         )
         and (cell.name is None or denial.name == cell.name)
     )
+
+
+def _undecided(answer: Answer) -> str:
+    """Why an answer decides nothing."""
+    status = f"{answer} " if answer.status else ""
+    return f"{status}{printable(answer.message)}".rstrip()
 
 
 def _could(answer: Answer | None) -> str:

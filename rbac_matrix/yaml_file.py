@@ -7,10 +7,11 @@ what it means to kubectl.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MantissaNoDotYAML1_1Warning, MarkedYAMLError, YAMLError
 
 from rbac_matrix.errors import InputError, Position
 
@@ -71,11 +72,16 @@ def load_documents(file: Path) -> list[PositionedDocument]:
     loader.allow_duplicate_keys = False
     try:
         text = file.read_text(encoding="utf-8")
-        roots = list(loader.load_all(text))
+        with warnings.catch_warnings():
+            # 12e5 is a text in YAML 1.1 and a number in 1.2; that is no news for its reader.
+            warnings.simplefilter("ignore", MantissaNoDotYAML1_1Warning)
+            roots = list(loader.load_all(text))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(Position(file, 1), f"cannot be read: {error}") from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if "end of stream" in (error.problem or ""):
+            mark = error.context_mark or mark  # where what has no end begins
         line = mark.line + 1 if mark else 1
         raise InputError(
             Position(file, line), f"is not YAML: {_first_line(error.problem)}"

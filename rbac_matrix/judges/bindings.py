@@ -130,8 +130,7 @@ class Bindings:
     def of(cls, objects: Iterable[Written]) -> Self:
         """Read objects; other kinds are passed over, and the later of two with one name counts.
 
-        The rules of an aggregated ClusterRole are computed, whatever is written in it: the
-        controller overwrites them.
+        An aggregated ClusterRole gets the rules that the controller will give it.
         """
         roles: dict[tuple[str, str | None, str], Role] = {}
         bindings: dict[tuple[str, str | None, str], Binding] = {}
@@ -188,9 +187,11 @@ def _aggregated(
 ) -> dict[str, tuple[Rule, ...]]:
     """The rules of every aggregated ClusterRole, by its name.
 
-    A part may be aggregated itself, so the union is repeated until it stays the same. Starting from
-    nothing, roles that aggregate each other have only what the others give them; a controller that
-    is started with rules in such a circle may keep those for ever.
+    The controller applies the union of the parts' rules over what is written in the role, but a
+    union of nothing is applied as no field at all, so then what is written stays. A part may be
+    aggregated itself, so this is repeated as the controller does. That ends in one result, but for
+    roles that aggregate each other and begin with rules of their own: there it depends on which one
+    the controller sees first, and this takes the first by name.
     """
     parts: dict[str, list[str]] = {}
     for name, body in bodies.items():
@@ -202,17 +203,16 @@ def _aggregated(
             for other in sorted(bodies)
             if other != name and selects(selector, bodies[other]["metadata"].get("labels") or {})
         ]
-    unions: dict[str, tuple[Rule, ...]] = dict.fromkeys(parts, ())
-    changed = True
-    while changed:
-        changed = False
-        for name, others in parts.items():
+    unions = {name: roles["ClusterRole", None, name].rules for name in sorted(parts)}
+    for _ in range(len(parts) + 1):
+        before = dict(unions)
+        for name in unions:
             union = dict.fromkeys(
                 rule
-                for other in others
+                for other in parts[name]
                 for rule in unions.get(other, roles["ClusterRole", None, other].rules)
             )
-            if union.keys() != set(unions[name]):
-                unions[name] = tuple(union)
-                changed = True
+            unions[name] = tuple(union) or unions[name]
+        if unions == before:
+            break
     return unions

@@ -51,16 +51,19 @@ class ProbeSession:
         self._identity = identity
         self._asked = 0
         # Its own session: Ctrl-C at the terminal reaches the run, which then ends its agents.
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                text=True,
+                encoding="utf-8",
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        except OSError as error:
+            raise ProbeError(f"the probe of {identity} cannot be started: {error}") from error
         self._errors: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._threads = [self._start(self._read_errors), self._start(self._read_lines)]

@@ -43,11 +43,13 @@ if TYPE_CHECKING:
 SECONDS = 30.0
 # A run of its own: says where and what it started, and stays until it is told to leave.
 RUN = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
 from rbac_matrix.clusters.control_plane import running_control_plane
 from rbac_matrix.programs.find import ControlPlanePrograms
 
+# A shell starts what it puts in the background with Ctrl-C ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 programs = ControlPlanePrograms(*map(Path, sys.argv[1:4]))
 with running_control_plane(programs, say=lambda line: None, logs=Path(sys.argv[4])) as running:
     pids = [process.popen.pid for process in running._processes]

@@ -301,10 +301,16 @@ MISTAKES: Final = {
     "cluster-scope-that-is-not-asked": Mistake(
         EXPECTED,
         "",
-        EXPECTATIONS.replace("  cluster: true\n", "").replace(
-            IN_TEAM_A, f"        cluster: true # here\n{IN_TEAM_A}"
-        ),
+        EXPECTATIONS.replace("  cluster: true\n", "")
+        .replace(", nodes", "")
+        .replace(IN_TEAM_A, f"        cluster: true # here\n{IN_TEAM_A}"),
         "`ask` does not ask at cluster scope",
+    ),
+    "resource-without-a-cell": Mistake(
+        EXPECTED,
+        "  cluster: true\n  resources: [pods, pods/log, jobs.batch, nodes, namespaces]",
+        "  resources:\n  - pods\n  - nodes # here",
+        "nodes has no cell in these scopes",
     ),
     # Expectations that contradict each other or cannot come.
     "both-allowed-and-denied": Mistake(
