@@ -12,7 +12,7 @@ from rbac_matrix.cell import VERBS, ResourceName, Subject
 from rbac_matrix.discovery import Discovery
 from rbac_matrix.errors import Position
 from rbac_matrix.judges.policy import Policy, quoted
-from rbac_matrix.question import PathQuestion, Question, ResourceQuestion
+from rbac_matrix.cell import PathQuestion, Question, ResourceQuestion
 
 Body = dict[str, Any]
 
