@@ -201,7 +201,7 @@ def record(discovery: Discovery, kubernetes_version: str) -> str:
     """The text of a recording of `discovery`, one resource a line so that changes are diffs."""
     lines = [
         "# What a Kubernetes API server with default settings serves, in each group's preferred",
-        "# version. Written by `python -m rbac_matrix.record_discovery`.",
+        "# version. Written by `python -m rbac_matrix.record`.",
         f"kubernetes: {kubernetes_version}",
         "resources:",
     ]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from _pytest.compat import NOTSET
 
 from rbac_matrix.clusters.choose import choose_kind_config, choose_provider
 from rbac_matrix.discovery import recorded_discovery
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from rbac_matrix.scenario import Scenario
     from rbac_matrix.verdict import Verdict
 
-PROVIDERS: Final = ("auto", "kind", "kubeconfig", "embedded")
+PROVIDERS: Final = ("auto", "kind", "kubeconfig", "embedded", "none")
 PROBE_BASE_VARIABLE: Final = "RBAC_MATRIX_PROBE_BASE"
 
 _SCENARIOS: Final = pytest.StashKey[dict[str, "Scenario"]]()
@@ -50,8 +51,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--cluster",
         choices=PROVIDERS,
         default="auto",
-        help="where to ask: kind, an existing cluster (kubeconfig), local processes (embedded), or "
-        "auto: kind where a container engine answers and has a node image, else embedded",
+        help="where to ask: kind, an existing cluster (kubeconfig), local processes (embedded), "
+        "auto: kind where a container engine answers and has a node image, else embedded; or none: "
+        "judge the manifests alone",
     )
     group.addoption(
         "--kube-context", default="", metavar="NAME", help="the context of --cluster kubeconfig"
@@ -86,19 +88,38 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One item a declared cell, and one for the rest of each subject's cells in each scope."""
-    wanted = {"cell", "rest"} & set(metafunc.fixturenames)
+    """One item a declared cell, and one for the rest of each subject's cells in each scope.
+
+    Without a cluster there is one for each scenario instead.
+    """
+    wanted = {"cell", "rest", "scenario"} & set(metafunc.fixturenames)
     if not wanted:
         return
     try:
-        scenarios = _scenarios(metafunc.config).values()
+        scenarios = list(_scenarios(metafunc.config).values())
     except RbacMatrixError as error:
         pytest.fail(str(error), pytrace=False)
-    cells = [cell for scenario in scenarios for cell in scenario.expectations]
-    rests = [rest for scenario in scenarios for rest in scenario.rests]
-    for name, params in (("cell", cells), ("rest", rests)):
-        if name in wanted:
-            metafunc.parametrize(name, params, ids=[param.id for param in params])
+    params: dict[str, list[Any]] = {"cell": [], "rest": [], "scenario": []}
+    if metafunc.config.getoption("cluster") == "none":
+        params["scenario"] = scenarios
+    else:
+        params["cell"] = [cell for scenario in scenarios for cell in scenario.expectations]
+        params["rest"] = [rest for scenario in scenarios for rest in scenario.rests]
+    for name in wanted:
+        metafunc.parametrize(name, params[name], ids=[param.id for param in params[name]])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that this kind of cluster has no items for."""
+    empty = [item for item in items if _is_empty(item)]
+    if empty:
+        items[:] = [item for item in items if item not in empty]
+        config.hook.pytest_deselected(items=empty)
+
+
+def _is_empty(item: pytest.Item) -> bool:
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return any(params.get(name) is NOTSET for name in ("cell", "rest", "scenario"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -107,7 +128,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: pytest.TestReport = yield  # type: ignore[assignment] # the hook's own protocol
     found = getattr(item, "funcargs", {})
     verdict: Verdict | None = found.get("verdict")
-    wrong = [each for each in found.get("rest_verdicts", ()) if not each.as_expected]
+    several = [*found.get("rest_verdicts", ()), *found.get("offline_verdicts", ())]
+    wrong = [each for each in several if not each.as_expected]
     if call.excinfo is not None and isinstance(call.excinfo.value, NotAnsweredError):
         verdict = call.excinfo.value.verdict
     if report.failed and verdict is not None and not verdict.as_expected:
@@ -257,6 +279,14 @@ def rest_verdicts(rest: Rest, gate: Gate, request: pytest.FixtureRequest) -> lis
     with _ends_run_on_error():
         gate.ask(scenario)
     return gate.rests[rest]
+
+
+@pytest.fixture
+def offline_verdicts(scenario: Scenario) -> list[Verdict]:
+    """What a scenario's manifests grant by the policy judge alone, with no cluster."""
+    from rbac_matrix.offline import judge_offline, recorded_policy  # noqa: PLC0415 - only for `none`
+
+    return judge_offline(scenario, recorded_discovery(), recorded_policy())
 
 
 @contextmanager

@@ -92,6 +92,11 @@ class Scenario:
     defaults: Mapping[Subject, Expectation] = field(repr=False)
     samples: Mapping[ResourceName, Mapping[str, Any]] = field(repr=False)
 
+    @property
+    def id(self) -> str:
+        """Its name, as a test's id."""
+        return self.name
+
     def sample_of(self, resource: ServedResource) -> Mapping[str, Any] | None:
         """An object that the server would accept for a resource or subresource, by its kind."""
         for sample in self.samples.values():

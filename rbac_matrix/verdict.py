@@ -39,7 +39,7 @@ class Evidence:
 
     Attributes:
         policy: What the policy judge says.
-        review: What the review judge says.
+        review: What the review judge says; None where there is no cluster to ask.
         request: The request that asked it; None where no request may.
         answer: What the subject got; None where it was not requested.
         control: What the admin got for the same request; None where it was not requested.
@@ -47,7 +47,7 @@ class Evidence:
     """
 
     policy: Opinion
-    review: Opinion
+    review: Opinion | None = None
     request: Request | None = None
     answer: Answer | None = None
     control: Answer | None = None
@@ -65,9 +65,8 @@ class Evidence:
     @property
     def opinions(self) -> dict[str, Opinion]:
         """What each judge that was asked says, by its name."""
-        requested = self.requested
-        asked = {"policy": self.policy, "review": self.review}
-        return asked if requested is None else {**asked, "request": requested}
+        asked = {"policy": self.policy, "review": self.review, "request": self.requested}
+        return {name: opinion for name, opinion in asked.items() if opinion is not None}
 
 
 @dataclass(frozen=True)
@@ -114,9 +113,12 @@ class Verdict:
             case Outcome.AS_EXPECTED:
                 return f"{may} ({self._came})"
             case Outcome.UNEXPECTEDLY_ALLOWED:
-                return f"{may}, but could ({_could(self.answer)})"
+                return f"{may}, but {_could(self.answer)}"
             case Outcome.UNEXPECTEDLY_DENIED:
-                return f"{may}, but was refused ({self._came})"
+                refused = (
+                    f"was refused ({self.answer.status})" if self.answer else "nothing grants it"
+                )
+                return f"{may}, but {refused}"
             case Outcome.OTHER_STATUS:
                 return f"{may} with {self.expectation.status}, but got {self.answer}"
             case Outcome.OTHER_REFUSAL:
@@ -131,7 +133,7 @@ class Verdict:
     @property
     def _came(self) -> str:
         """The status, or that it was not requested."""
-        return str(self.answer.status) if self.answer else "by policy and review"
+        return str(self.answer.status) if self.answer else "not requested"
 
     @property
     def _sides(self) -> str:
@@ -218,10 +220,10 @@ def _compare(cell: Cell, expectation: Expectation, evidence: Evidence) -> tuple[
     if len({opinion.allowed for opinion in evidence.opinions.values()}) > 1:
         return Outcome.DISAGREEMENT, ""
     if expectation.status is None:
-        if evidence.review.allowed:
+        if evidence.policy.allowed:
             return Outcome.UNEXPECTEDLY_ALLOWED, ""
         return _control(evidence.control)
-    if not evidence.review.allowed:
+    if not evidence.policy.allowed:
         return Outcome.UNEXPECTEDLY_DENIED, ""
     if answer is not None and answer.status != expectation.status:
         return Outcome.OTHER_STATUS, ""
@@ -265,10 +267,10 @@ def _undecided(answer: Answer) -> str:
 def _could(answer: Answer | None) -> str:
     """How far an allowed request came: RBAC let it through, whatever came after."""
     if answer is None or answer.status is None:
-        return "by policy and review"
+        return "it is granted"
     if answer.answer_class in (AnswerClass.OK, AnswerClass.CREATED):
-        return str(answer.status)
-    return f"RBAC let it through; then {answer}"
+        return f"could ({answer.status})"
+    return f"could (RBAC let it through; then {answer})"
 
 
 def printable(text: str) -> str:
