@@ -58,5 +58,10 @@ def counts(verdicts: Sequence[Verdict]) -> str:
             found["allowed" if verdict.expectation.status else "refused"] += 1
         else:
             found[str(verdict.outcome)] += 1
-    parts = ", ".join(f"{number} {what}" for what, number in sorted(found.items()))
-    return f"{len(verdicts)} cells: {parts}"
+    parts = [f"{number} {what}" for what, number in sorted(found.items())]
+    unrequested = sum(
+        1 for verdict in verdicts if verdict.evidence and verdict.evidence.not_requested
+    )
+    if unrequested:
+        parts.append(f"{unrequested} of them by two judges, because no request may ask them")
+    return f"{len(verdicts)} cells: {', '.join(parts)}"
