@@ -34,7 +34,7 @@ def write_verdicts(
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "verdicts.json"
     head = {"schema": SCHEMA, "provider": provider, "kubernetes_version": kubernetes_version}
-    # A cell a line: a report of ten thousand cells can be searched, compared and cut with text tools.
+    # A cell a line, so that text tools can search, compare and cut a report of any size.
     records = ",\n".join(json.dumps(_record(verdict)) for verdict in verdicts)
     file.write_text(f'{json.dumps(head)[:-1]}, "cells": [\n{records}\n]}}\n', encoding="utf-8")
     return file
