@@ -49,6 +49,7 @@ class Admin:
         """
         # Imported late: 0.5 s and 60 MB that collecting tests does not need.
         from kubernetes import client  # noqa: PLC0415 - see the line above
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415 - the same
 
         configuration = client.Configuration(host=credentials.server)
         configuration.ssl_ca_cert = str(credentials.ca_file)
@@ -60,7 +61,8 @@ class Admin:
         if credentials.token_file:
             token = credentials.token_file.read_text(encoding="ascii").strip()
             configuration.api_key = {"BearerToken": f"Bearer {token}"}
-        self._no_answer = client.ApiException
+        # The client passes on what its own connection library raises.
+        self._no_answer = (client.ApiException, HTTPError)
         self._client = client.ApiClient(configuration)
         self._client.user_agent = USER_AGENT
         self._auth = ["BearerToken"] if credentials.token_file else []
@@ -91,7 +93,7 @@ class Admin:
             response = self._client.call_api(*call, _request_timeout=REQUEST_TIMEOUT)
             response.read()  # type: ignore[no-untyped-call] # the client has no type for it
         except self._no_answer as error:
-            raise AdminError(f"{method} {target}", None, str(error.reason)) from error
+            raise AdminError(f"{method} {target}", None, str(error)) from error
         try:
             document = json.loads(response.data or b"{}")
         except ValueError:

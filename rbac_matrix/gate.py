@@ -103,7 +103,7 @@ class Gate:
 
         Raises:
             InputError: A scenario speaks of a resource or a ClusterRole that the cluster does not
-                have.
+                have, or two of them write a shared object differently.
         """
         self._cluster = cluster
         self._admin = admin
@@ -114,6 +114,7 @@ class Gate:
         self._stack = ExitStack()
         self._probes: Mapping[Subject, ProbeSession] = {}
         self._controls: dict[Request, Answer] = {}
+        self._shared = _shared_objects(scenarios)
         self.verdicts: dict[Cell, Verdict] = {}
         self.rests: dict[Rest, list[Verdict]] = {}
         for scenario in scenarios:
@@ -123,6 +124,10 @@ class Gate:
         """Prepare what all scenarios need: namespaces, ServiceAccounts, probes, identities."""
         try:
             self._prepare()
+        except RbacMatrixError:
+            self.__exit__(None, None, None)
+            self._cluster.check()
+            raise
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -151,6 +156,16 @@ class Gate:
             return
         self._cluster.check()
         began = time.monotonic()
+        try:
+            asked = self._apply_and_ask(scenario, cells)
+        except RbacMatrixError:
+            self._cluster.check()  # A dead part says more than what it led to.
+            raise
+        seconds = time.monotonic() - began
+        self._say(f"{scenario.name}: {asked} cells asked in {seconds:.1f} s")
+
+    def _apply_and_ask(self, scenario: Scenario, cells: Sequence[Cell]) -> int:
+        """Ask while the scenario's objects are there; how many cells were asked."""
         mark = self._objects.mark()
         try:
             for found in scenario.objects:
@@ -165,8 +180,7 @@ class Gate:
         finally:
             self._objects.remove_since(mark)
         self._settle(scenario)
-        seconds = time.monotonic() - began
-        self._say(f"{scenario.name}: {len(cases)} cells asked in {seconds:.1f} s")
+        return len(cases)
 
     def _settle(self, scenario: Scenario) -> None:
         """Wait until what was applied, or removed, of a scenario is in force."""
@@ -206,7 +220,7 @@ class Gate:
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BYSTANDER}},
             "the bystander namespace",
         )
-        for found in _shared_objects(self._wanted):
+        for found in self._shared:
             self._objects.create(found.body, str(found.at))
         subjects = sorted({each.subject for wanted in self._wanted.values() for each in wanted})
         self._wait_for_service_accounts(subjects)

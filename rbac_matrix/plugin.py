@@ -9,6 +9,7 @@ import functools
 import os
 import signal
 import threading
+import warnings
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -153,6 +154,18 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.line(line)
     provider, version = config.stash[_REPORTED]
     terminalreporter.line(f"{provider} {version}, {counts(verdicts)}")
+
+
+def pytest_keyboard_interrupt() -> None:
+    """What an interrupt leaves half done is no failure, which pytest would make of it."""
+    warnings.filterwarnings("ignore", category=pytest.PytestUnraisableExceptionWarning)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """The fixtures of the session end with the last test."""
+    if nextitem is None:
+        _finish_undisturbed(item.config)
 
 
 @pytest.hookimpl(tryfirst=True)

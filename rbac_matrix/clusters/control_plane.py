@@ -13,11 +13,8 @@ import os
 import shutil
 import socket
 import ssl
-import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,16 +23,15 @@ from rbac_matrix.clusters.credentials import Credentials
 from rbac_matrix.clusters.process import Process, ProcessDiedError, end_all, log_tail, start
 from rbac_matrix.deadline import DeadlineError, poll
 from rbac_matrix.errors import RbacMatrixError
+from rbac_matrix.interrupts import interrupts_wait
+from rbac_matrix.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from rbac_matrix.programs.find import ControlPlanePrograms
 
-FOLDER_PREFIX = "rbac-matrix-control-plane-"
-OWNER_FILE = "owner.json"
-# A folder whose owner is not written yet belongs to a run that is just starting.
-UNOWNED_FOLDER_SECONDS = 600.0
 PORT_ATTEMPTS = 3
 REQUEST_SECONDS = 10.0
 # While waiting, a port that somebody else has may take connections and never answer.
@@ -119,11 +115,8 @@ def running_control_plane(
         RequestRefusedError: The node could not be registered.
     """
     started = time.monotonic()
-    remove_stale_folders()
     with contextlib.ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        write_owner(folder)
+        folder = stack.enter_context(temporary_folder("control-plane"))
         if logs is not None:
             stack.callback(_copy_logs, folder, logs)
         certificates = write_certificates(folder / "pki")
@@ -236,16 +229,19 @@ def _start_and_wait(  # noqa: PLR0913 - the parts of one start
         )
         try:
             for name, command in _commands(programs, folder, certificates, port):
-                processes.append(
-                    start(
-                        name,
-                        command,
-                        log=folder / f"{name}.log",
-                        folder=folder,
-                        # Not the caller's: ETCD_* variables would configure etcd.
-                        environment={"HOME": str(folder), "TMPDIR": str(folder)},
+                with interrupts_wait() as interrupts:  # until it is noted that it has to be ended
+                    processes.append(
+                        start(
+                            name,
+                            command,
+                            log=folder / f"{name}.log",
+                            folder=folder,
+                            # Not the caller's: ETCD_* variables would configure etcd.
+                            environment={"HOME": str(folder), "TMPDIR": str(folder)},
+                        )
                     )
-                )
+                if interrupts:
+                    raise KeyboardInterrupt
             _wait_until_ready(credentials, processes, until)
         except ProcessDiedError as error:
             if "address already in use" not in error.log_tail:
@@ -408,50 +404,3 @@ def _copy_logs(folder: Path, logs: Path) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     for log in folder.glob("*.log"):
         shutil.copy(log, logs)
-
-
-def write_owner(folder: Path) -> None:
-    """Note in a folder which process it belongs to."""
-    owner = {"pid": os.getpid(), "started": _started(os.getpid())}
-    partial = folder / f"{OWNER_FILE}.partial"
-    partial.write_text(json.dumps(owner), encoding="utf-8")
-    partial.replace(folder / OWNER_FILE)
-
-
-def remove_stale_folders() -> None:
-    """Remove what runs of this user left behind that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
-        with contextlib.suppress(OSError):  # another run may be removing it
-            if folder.lstat().st_uid == os.getuid() and not folder.is_symlink():
-                _remove_if_stale(folder)
-
-
-def _remove_if_stale(folder: Path) -> None:
-    note = folder / OWNER_FILE
-    if note.exists():
-        owner = json.loads(note.read_text(encoding="utf-8"))
-        stale = _started(owner["pid"]) != owner["started"]
-    else:
-        stale = time.time() - folder.lstat().st_mtime > UNOWNED_FOLDER_SECONDS
-    if stale:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, by its system's own clock; None when there is no such process.
-
-    A pid alone does not tell: it is used again.
-    """
-    try:
-        # Field 22 of proc_pid_stat(5); the name in field 2 may hold spaces.
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return None
-    told = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return told.stdout.strip() or None

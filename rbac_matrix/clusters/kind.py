@@ -151,7 +151,7 @@ def running_kind_cluster(
         raise
     finally:
         if not settings.keep:
-            cluster.delete()
+            _delete(settings, cluster)
 
 
 @contextmanager
@@ -222,6 +222,26 @@ def _probe_digest(base: str) -> str:
     for content in (agent.read_bytes(), _dockerfile().read_bytes()):
         digest.update(content)
     return digest.hexdigest()[:12]
+
+
+def _delete(settings: KindSettings, cluster: KindCluster) -> None:
+    """As `KindCluster.delete`, but a second Ctrl-C at the terminal does not stop it halfway."""
+    command = [str(settings.kind), "delete", "cluster", f"--name={settings.name}"]
+    command.append(f"--kubeconfig={cluster.kubeconfig_path}")
+    # A session of its own is out of the terminal's reach.
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_COMMAND_DEADLINE,
+        start_new_session=True,
+    )
+    if done.returncode:
+        raise ClusterError(
+            f"kind cluster {settings.name!r} could not be deleted; do it with `kind delete "
+            f"cluster --name {settings.name}`: {done.stderr.strip()}"
+        )
 
 
 def _names(kind: Path) -> list[str]:

@@ -6,11 +6,11 @@ import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from rbac_matrix.clusters.cluster import Cluster, ClusterError
 from rbac_matrix.clusters.credentials import Credentials
+from rbac_matrix.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,28 +63,32 @@ def credentials_of(kubeconfig: Path | None, context: str | None) -> Iterator[Cre
     from kubernetes import client, config  # noqa: PLC0415 - see the line above
 
     configuration = client.Configuration()
-    try:
-        config.load_kube_config(  # type: ignore[no-untyped-call] # the client has no type for it
-            config_file=str(kubeconfig) if kubeconfig else None,
-            context=context,
-            client_configuration=configuration,
-        )
-    except (config.ConfigException, OSError) as error:
-        raise ClusterError(f"kubeconfig context {context or '(current)'}: {error}") from error
-    if not configuration.verify_ssl or not configuration.ssl_ca_cert:
-        raise ClusterError(
-            f"kubeconfig context {context or '(current)'} does not verify the API server: it needs "
-            "certificate-authority"
-        )
-    with TemporaryDirectory(prefix="rbac-matrix-admin-") as name:
-        folder = Path(name)  # mkdtemp makes it 0700
+    shown = context or "(current)"
+    with temporary_folder("admin") as folder:
+        try:
+            config.load_kube_config(  # type: ignore[no-untyped-call] # the client has no type for it
+                config_file=str(kubeconfig) if kubeconfig else None,
+                context=context,
+                client_configuration=configuration,
+                temp_file_path=str(folder),
+            )
+        except (config.ConfigException, OSError) as error:
+            raise ClusterError(f"kubeconfig context {shown}: {error}") from error
+        if not configuration.verify_ssl or not configuration.ssl_ca_cert:
+            raise ClusterError(
+                f"kubeconfig context {shown} does not verify the API server: it needs "
+                "certificate-authority"
+            )
         certificate = key = None
         if configuration.cert_file and configuration.key_file:
             certificate = _copied(configuration.cert_file, folder / "admin.crt")
             key = _copied(configuration.key_file, folder / "admin.key")
+        authority = _copied(str(configuration.ssl_ca_cert), folder / "ca.crt")
+        # The client would keep its own copies of keys, by their content, until the process ends.
+        config.kube_config._cleanup_temp_files()  # type: ignore[no-untyped-call] # noqa: SLF001 - it has no public way
         yield Credentials(
             server=str(configuration.host),
-            ca_file=_copied(str(configuration.ssl_ca_cert), folder / "ca.crt"),
+            ca_file=authority,
             client_certificate=certificate,
             client_key=key,
             token_file=_token_file(configuration.api_key.get("BearerToken"), folder / "token"),

@@ -50,6 +50,7 @@ class ProbeSession:
         """
         self._identity = identity
         self._asked = 0
+        self._owes_answers = False
         # Its own session: Ctrl-C at the terminal reaches the run, which then ends its agents.
         try:
             self._process = subprocess.Popen(
@@ -108,6 +109,7 @@ class ProbeSession:
         asked = dict(zip(numbers, requests, strict=True))
         answers: dict[int, Answer] = {}
         ends = time.monotonic() + deadline
+        self._owes_answers = True
         sender = self._start(lambda: self._send(asked))
         failure = ""
         while len(answers) < len(asked) and not failure:
@@ -122,10 +124,14 @@ class ProbeSession:
                 else:
                     answers |= _read(line, asked)
         sender.join()
+        self._owes_answers = False
         return [answers.get(number, Answer(None, failure)) for number in numbers]
 
     def close(self) -> None:
-        """End the agent: its input first, then by force."""
+        """End the agent: its input first, then by force; at once where it owes answers."""
+        if self._owes_answers:
+            # Interrupted: its input cannot be closed while another thread still writes to it.
+            self._process.kill()
         if self._process.stdin and not self._process.stdin.closed:
             with contextlib.suppress(BrokenPipeError):  # It may be gone already.
                 self._process.stdin.close()

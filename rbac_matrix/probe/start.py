@@ -9,16 +9,16 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from rbac_matrix.probe import agent
 from rbac_matrix.probe.pod import exec_command, pod_manifest, wait_until_running
 from rbac_matrix.probe.session import ProbeSession
+from rbac_matrix.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from rbac_matrix.admin import Admin
     from rbac_matrix.cell import Subject
@@ -49,7 +49,7 @@ def subject_probes(
             wait_until_running(objects, subjects)
             commands = [exec_command(cluster, subject) for subject in subjects]
         else:
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="rbac-matrix-probes-")))
+            folder = stack.enter_context(temporary_folder("probes"))
             commands = [_local_command(cluster, admin, folder, subject) for subject in subjects]
 
         def start(command: list[str], subject: Subject) -> ProbeSession:

@@ -21,21 +21,19 @@ import pytest
 
 from rbac_matrix.clusters import control_plane as module
 from rbac_matrix.clusters.control_plane import (
-    FOLDER_PREFIX,
     NODE_NAME,
     ControlPlane,
     ControlPlaneError,
     NotReadyError,
     PortTakenError,
-    remove_stale_folders,
     request,
     running_control_plane,
-    write_owner,
 )
 from rbac_matrix.clusters.credentials import Credentials
 from rbac_matrix.clusters.process import ProcessDiedError
 from rbac_matrix.deadline import poll
 from rbac_matrix.programs.find import ControlPlanePrograms, find_control_plane
+from rbac_matrix.temporary import PREFIX, remove_stale_folders, write_owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -383,7 +381,7 @@ def test_folder_that_is_too_long_for_a_socket_is_named(
 
 def test_folders_of_living_runs_are_kept(folders: Path) -> None:
     """Only what a dead run left is removed; a run that just begins has not signed yet."""
-    living, dead, beginning = (folders / f"{FOLDER_PREFIX}{n}" for n in range(3))
+    living, dead, beginning = (folders / f"{PREFIX}{n}" for n in range(3))
     for folder in (living, dead, beginning):
         folder.mkdir()
     write_owner(living)
