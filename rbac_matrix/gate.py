@@ -157,14 +157,14 @@ class Gate:
         self._cluster.check()
         began = time.monotonic()
         try:
-            asked = self._apply_and_ask(scenario, cells)
+            asked = self._apply_and_ask(scenario, wanted)
         except RbacMatrixError:
             self._cluster.check()  # A dead part says more than what it led to.
             raise
         seconds = time.monotonic() - began
         self._say(f"{scenario.name}: {asked} cells asked in {seconds:.1f} s")
 
-    def _apply_and_ask(self, scenario: Scenario, cells: Sequence[Cell]) -> int:
+    def _apply_and_ask(self, scenario: Scenario, wanted: Sequence[Cell | Rest]) -> int:
         """Ask while the scenario's objects are there; how many cells were asked."""
         mark = self._objects.mark()
         try:
