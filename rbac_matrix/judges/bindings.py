@@ -206,13 +206,13 @@ def _aggregated(
     unions = {name: roles["ClusterRole", None, name].rules for name in sorted(parts)}
     for _ in range(len(parts) + 1):
         before = dict(unions)
-        for name in unions:
+        for name, own in before.items():
             union = dict.fromkeys(
                 rule
                 for other in parts[name]
                 for rule in unions.get(other, roles["ClusterRole", None, other].rules)
             )
-            unions[name] = tuple(union) or unions[name]
+            unions[name] = tuple(union) or own
         if unions == before:
             break
     return unions

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from rbac_matrix.cell import VERBS, ResourceName, Subject
-from rbac_matrix.discovery import Discovery
 from rbac_matrix.errors import Position
 from rbac_matrix.judges.policy import Policy, quoted
 from rbac_matrix.cell import PathQuestion, Question, ResourceQuestion
+
+if TYPE_CHECKING:
+    from rbac_matrix.discovery import Discovery
 
 Body = dict[str, Any]
 
@@ -150,7 +152,11 @@ RULES: Final[dict[str, tuple[Body, Question, bool]]] = {
 
 
 @parametrize(RULES, "written, question, allowed")
-def test_rule_matches_as_in_the_api_server(written: Body, question: Question, allowed: bool) -> None:  # noqa: FBT001 - a case
+def test_rule_matches_as_in_the_api_server(
+    written: Body,
+    question: Question,
+    allowed: bool,  # noqa: FBT001 - a case
+) -> None:
     """A rule of a Role that is bound grants exactly what it matches."""
     assert allows(policy(role(written), binding()), question) is allowed
 
@@ -598,7 +604,9 @@ def test_universe_of_many_subjects_takes_no_time(discovery: Discovery) -> None:
     began = time.perf_counter()
 
     found = policy(*objects)
-    allowed = sum(allows(found, question, subject) for subject in subjects for question in questions)
+    allowed = sum(
+        allows(found, question, subject) for subject in subjects for question in questions
+    )
 
     assert len(questions) > 1300
     assert allowed > 0
