@@ -213,7 +213,7 @@ def not_asked(cell: Cell, expectation: Expectation, reason: str) -> Verdict:
 def _compare(cell: Cell, expectation: Expectation, evidence: Evidence) -> tuple[Outcome, str]:
     for name, opinion in evidence.opinions.items():
         if opinion.allowed is None:
-            return Outcome.NOT_ANSWERED, f"{name}: {opinion.reason}"
+            return Outcome.NOT_ANSWERED, f"{name}: {printable(opinion.reason)}"
     answer = evidence.answer
     if answer is not None and answer.denial and not _speaks_of(answer.denial, cell):
         return Outcome.OTHER_REFUSAL, ""

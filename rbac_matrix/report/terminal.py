@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Final
 
-from rbac_matrix.verdict import Outcome
+from rbac_matrix.verdict import Outcome, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def rest_failure(wrong: Sequence[Verdict]) -> tuple[str, str]:
     lines = []
     for verdict in wrong[:SHOWN]:
         granted = verdict.evidence.policy.reason if verdict.evidence else ""
-        because = granted or verdict.nearest
+        because = printable(granted or verdict.nearest)
         lines.append(f"{verdict.sentence}: {because}" if because else verdict.sentence)
     if len(wrong) > SHOWN:
         lines.append(f"... and {len(wrong) - SHOWN} more: see verdicts.json (--report-dir)")
