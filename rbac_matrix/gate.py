@@ -10,13 +10,14 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Self
 
 from rbac_matrix.aggregation import concerns_aggregation, wait_for_aggregation
 from rbac_matrix.answer import AnswerClass
 from rbac_matrix.baseline import load_baseline
-from rbac_matrix.cell import Cell, PathQuestion, ResourceName, Rest, Subject
+from rbac_matrix.cases import Cases
+from rbac_matrix.cell import Cell, ResourceName, Rest, Subject
 from rbac_matrix.deadline import poll
 from rbac_matrix.discovery import ResourceNotServedError
 from rbac_matrix.errors import InputError, RbacMatrixError
@@ -24,17 +25,9 @@ from rbac_matrix.judges.review import ReviewJudge
 from rbac_matrix.judges.written_policy import PolicyJudge
 from rbac_matrix.objects import Objects
 from rbac_matrix.probe.start import admin_probe, subject_probes
-from rbac_matrix.requests import (
-    ABSENT_NAME,
-    SAMPLE_NAME,
-    Request,
-    names_one,
-    request_for,
-    request_for_path,
-)
+from rbac_matrix.requests import Request
 from rbac_matrix.scenario import BYSTANDER, STOCK_SERVICE_ACCOUNT
 from rbac_matrix.settle import settle
-from rbac_matrix.universe import universe_of
 from rbac_matrix.verdict import Evidence, Verdict, judge, not_asked
 
 if TYPE_CHECKING:
@@ -43,15 +36,14 @@ if TYPE_CHECKING:
 
     from rbac_matrix.admin import Admin
     from rbac_matrix.answer import Answer
-    from rbac_matrix.cell import Question, ResourceQuestion
+    from rbac_matrix.cases import Case
     from rbac_matrix.clusters.cluster import Cluster
-    from rbac_matrix.discovery import ServedResource
     from rbac_matrix.manifests import ManifestObject
     from rbac_matrix.probe.session import ProbeSession
-    from rbac_matrix.scenario import Expectation, Scenario
+    from rbac_matrix.scenario import Scenario
 
 ASK_DEADLINE: Final = 120.0  # seconds for one subject's cells of one scenario
-EXISTS_DEADLINE: Final = 30.0  # seconds until an object that a cell names exists
+EXISTS_DEADLINE: Final = 30.0  # seconds until the control plane has made what it makes itself
 WHO_AM_I: Final = Request(
     "POST",
     "/apis/authentication.k8s.io/v1/selfsubjectreviews",
@@ -63,23 +55,6 @@ _SHARED_KINDS: Final = ("Namespace", "ServiceAccount")
 
 class IdentityError(RbacMatrixError):
     """A probe asks as somebody else than its subject."""
-
-
-@dataclass(frozen=True)
-class _Case:
-    """A cell on its way to a verdict.
-
-    Attributes:
-        cell: The question.
-        expectation: What is expected.
-        request: The request that asks it; None where none may.
-        not_requested: Why none may.
-    """
-
-    cell: Cell
-    expectation: Expectation
-    request: Request | None
-    not_requested: str = ""
 
 
 class Gate:
@@ -110,7 +85,8 @@ class Gate:
         self._say = say
         self._wanted = dict(scenarios)
         self._objects = Objects(admin, admin.discovery())
-        self._baseline = load_baseline(admin.version())
+        baseline = load_baseline(admin.version())
+        self._cases = Cases(self._objects, baseline, runs_pods=cluster.runs_pods)
         self._stack = ExitStack()
         self._probes: Mapping[Subject, ProbeSession] = {}
         self._controls: dict[Request, Answer] = {}
@@ -172,15 +148,21 @@ class Gate:
                 if found.kind not in _SHARED_KINDS:
                     self._objects.create(found.body, str(found.at))
             cells = [cell for cell in wanted if isinstance(cell, Cell)]
-            cases = self._cases(scenario, cells)
             rests = [rest for rest in wanted if isinstance(rest, Rest)]
-            cases += self._rest_cases(scenario, rests)
+            cases = self._cases.declared(scenario, cells)
+            if rests:
+                cases += self._cases.rest(scenario, rests)
+            self.rests |= {rest: [] for rest in rests}
             self._settle(scenario)
-            self._decide(scenario, cases)
+            self._decide(scenario, [case for case in cases if not case.not_asked])
+            for case in cases:
+                if case.not_asked:
+                    verdict = not_asked(case.cell, case.expectation, case.not_asked)
+                    self.verdicts[case.cell] = verdict
         finally:
             self._objects.remove_since(mark)
         self._settle(scenario)
-        return len(cases)
+        return sum(1 for case in cases if not case.not_asked)
 
     def _settle(self, scenario: Scenario) -> None:
         """Wait until what was applied, or removed, of a scenario is in force."""
@@ -250,134 +232,9 @@ class Gate:
 
         poll("waiting for the default ServiceAccounts", missing, EXISTS_DEADLINE)
 
-    def _cases(self, scenario: Scenario, cells: Sequence[Cell]) -> list[_Case]:
-        """The declared cells that this cluster can be asked; the others get their verdict here."""
-        existing = self._existing(scenario, cells)
-        cases = []
-        for cell in cells:
-            expectation = scenario.expectations[cell]
-            if expectation.needs == "kubelet" and not self._cluster.runs_pods:
-                reason = f"it needs a kubelet, which the {self._cluster.provider} cluster has not"
-                self.verdicts[cell] = not_asked(cell, expectation, reason)
-                continue
-            question = cell.question
-            if isinstance(question, PathQuestion):
-                cases.append(_Case(cell, expectation, request_for_path(question)))
-                continue
-            parent = question.resource.parent
-            found = existing.get((parent, question.namespace, expectation.select))
-            request = self._request(scenario, question, SAMPLE_NAME, found)
-            cases.append(_Case(cell, expectation, request))
-        return cases
-
-    def _rest_cases(self, scenario: Scenario, rests: Sequence[Rest]) -> list[_Case]:
-        """All other cells of the universe, for the subjects and scopes that are wanted."""
-        if not rests:
-            return []
-        universe = universe_of(self._objects.discovery, scenario.closed_namespaces)
-        by_scope: dict[str, list[Question]] = {}
-        for question in universe.questions:
-            by_scope.setdefault(question.scope, []).append(question)
-        requests: dict[Question, Request | None] = {}
-        cases = []
-        for rest in rests:
-            self.rests[rest] = []
-            for question in by_scope.get(rest.scope, ()):
-                cell = Cell(rest.scenario, rest.subject, question)
-                if cell in scenario.expectations:
-                    continue
-                reason = universe.not_requested.get(question, "")
-                if question not in requests:
-                    request = None if reason else self._request(scenario, question, ABSENT_NAME)
-                    requests[question] = request
-                expected = self._baseline.expectation(question) or scenario.defaults[rest.subject]
-                cases.append(_Case(cell, expected, requests[question], reason))
-        return cases
-
-    def _request(
-        self,
-        scenario: Scenario,
-        question: Question,
-        absent: str,
-        existing: Mapping[str, Any] | None = None,
-    ) -> Request:
-        if isinstance(question, PathQuestion):
-            return request_for_path(question)
-        served = self._objects.discovery.find(question.resource)
-        sample = scenario.sample_of(served)
-        return request_for(question, served, existing=existing, sample=sample, absent=absent)
-
-    def _existing(
-        self, scenario: Scenario, cells: Sequence[Cell]
-    ) -> dict[tuple[ResourceName, str | None, str | None], Mapping[str, Any]]:
-        """Make or find the objects that allowed named requests name.
-
-        Returns:
-            The objects by resource, namespace, and the selector that chose them.
-        """
-        discovery = self._objects.discovery
-        found: dict[tuple[ResourceName, str | None, str | None], Mapping[str, Any]] = {}
-        for cell in cells:
-            expectation, question = scenario.expectations[cell], cell.question
-            if isinstance(question, PathQuestion) or not self._names_existing(
-                question, expectation
-            ):
-                continue
-            parent = question.resource.parent
-            served = discovery.find(parent)
-            key = (parent, question.namespace, expectation.select)
-            if key in found:
-                continue
-            if question.name:
-                self._wait_for_object(question, expectation)
-            elif expectation.select is not None:
-                chosen = self._objects.first(served, question.namespace, expectation.select)
-                if chosen is None:
-                    raise InputError(
-                        expectation.at,
-                        f"{question}: the cluster has no such object with the labels "
-                        f"{expectation.select!r}",
-                    )
-                found[key] = chosen
-            elif parent in scenario.samples:
-                sample = scenario.samples[parent]
-                found[key] = self._create_sample(sample, served, question.namespace)
-        return found
-
-    def _names_existing(self, question: ResourceQuestion, expectation: Expectation) -> bool:
-        """Whether an allowed request names an object that has to be there."""
-        served = self._objects.discovery.find(question.resource.parent)
-        return (
-            expectation.status is not None
-            and names_one(question)
-            and (not expectation.needs or self._cluster.runs_pods)
-            and served.namespaced == (question.namespace is not None)
-            and str(served.name) != "namespaces"
-        )
-
-    def _create_sample(
-        self, sample: Mapping[str, Any], served: ServedResource, namespace: str | None
-    ) -> Mapping[str, Any]:
-        metadata = {**sample["metadata"], "name": SAMPLE_NAME}
-        if namespace is not None:
-            metadata["namespace"] = namespace
-        self._objects.create({**sample, "metadata": metadata}, f"the sample of {served.name}")
-        return self._objects.get(served, namespace, SAMPLE_NAME) or {}
-
-    def _wait_for_object(self, question: ResourceQuestion, expectation: Expectation) -> None:
-        """A controller may make the object that a cell names, such as a Service's Endpoints."""
-        parent = question.resource.parent
-        served = self._objects.discovery.find(parent)
-
-        def missing() -> str:
-            found = self._objects.get(served, question.namespace, question.name)
-            return "" if found else f"there is no {parent} {question.name!r}"
-
-        poll(f"{expectation.at}: waiting for the object it names", missing, EXISTS_DEADLINE)
-
-    def _decide(self, scenario: Scenario, cases: Sequence[_Case]) -> None:
+    def _decide(self, scenario: Scenario, cases: Sequence[Case]) -> None:
         """Have the three judges decide all cases at the same time, and compare what they say."""
-        by_subject: dict[Subject, list[_Case]] = {}
+        by_subject: dict[Subject, list[Case]] = {}
         for case in cases:
             by_subject.setdefault(case.cell.subject, []).append(case)
         policy = PolicyJudge(scenario.objects, self._stock)
@@ -421,14 +278,14 @@ class Gate:
         if cell not in scenario.expectations:
             self.rests[Rest(cell.scenario, cell.subject, cell.question.scope)].append(verdict)
 
-    def _control(self, cases: Sequence[_Case]) -> None:
+    def _control(self, cases: Sequence[Case]) -> None:
         """Have the admin send each request once in a run."""
         new = {case.request: None for case in cases if case.request is not None}
         requests = [request for request in new if request not in self._controls]
         answers = self._admin_probe.ask(requests, ASK_DEADLINE)
         self._controls |= dict(zip(requests, answers, strict=True))
 
-    def _requested(self, subject: Subject, cases: Sequence[_Case]) -> dict[Request, Answer]:
+    def _requested(self, subject: Subject, cases: Sequence[Case]) -> dict[Request, Answer]:
         """What the subject's probe gets for each request."""
         requests = [case.request for case in cases if case.request is not None]
         answers = self._probes[subject].ask(requests, ASK_DEADLINE)
