@@ -601,7 +601,7 @@ def test_universe_of_many_subjects_takes_no_time(discovery: Discovery) -> None:
         for verb in VERBS
         for namespace in ("team-a", None)
     ]
-    began = time.perf_counter()
+    began = time.process_time()
 
     found = policy(*objects)
     allowed = sum(
@@ -610,4 +610,4 @@ def test_universe_of_many_subjects_takes_no_time(discovery: Discovery) -> None:
 
     assert len(questions) > 1300
     assert allowed > 0
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
