@@ -259,6 +259,9 @@ class Gate:
             answered = answers[subject].result()
             said = zip(own, decided[subject], reviews.result()[subject], strict=True)
             for case, by_policy, by_review in said:
+                said_otherwise = by_review.allowed and not policy.may_say(
+                    subject, case.cell.question, by_review.reason
+                )
                 evidence = Evidence(
                     by_policy,
                     by_review,
@@ -266,13 +269,14 @@ class Gate:
                     answered.get(case.request) if case.request else None,
                     self._controls.get(case.request) if case.request else None,
                     case.not_requested,
+                    by_review.reason if by_policy.allowed and said_otherwise else "",
                 )
                 self._keep(scenario, judge(case.cell, case.expectation, evidence), policy)
 
     def _keep(self, scenario: Scenario, verdict: Verdict, policy: PolicyJudge) -> None:
-        """Keep a verdict where its item looks for it, explained if somebody will read it."""
+        """Keep a verdict where its item looks for it; a denial with the nearest rule."""
         cell = verdict.cell
-        if not verdict.as_expected:
+        if verdict.evidence and not verdict.evidence.policy.allowed:
             verdict = replace(verdict, nearest=policy.nearest(cell.subject, cell.question))
         self.verdicts[cell] = verdict
         if cell not in scenario.expectations:

@@ -44,6 +44,7 @@ class Evidence:
         answer: What the subject got; None where it was not requested.
         control: What the admin got for the same request; None where it was not requested.
         not_requested: Why no request asked it; empty where one did.
+        other_grant: The reason of the review, where it names a grant that the policy does not see.
     """
 
     policy: Opinion
@@ -52,6 +53,7 @@ class Evidence:
     answer: Answer | None = None
     control: Answer | None = None
     not_requested: str = ""
+    other_grant: str = ""
 
     @property
     def requested(self) -> Opinion | None:
@@ -126,7 +128,7 @@ class Verdict:
             case Outcome.VACUOUS:
                 return f"{may}, but the admin is refused too: the request proves nothing"
             case Outcome.DISAGREEMENT:
-                return f"{may}, but the judges disagree: {self._sides}"
+                return f"{may}, but the judges disagree: {self.reason or self._sides}"
             case _:
                 return f"{who} {question}: {self.outcome}: {self.reason}"
 
@@ -219,6 +221,8 @@ def _compare(cell: Cell, expectation: Expectation, evidence: Evidence) -> tuple[
         return Outcome.OTHER_REFUSAL, ""
     if len({opinion.allowed for opinion in evidence.opinions.values()}) > 1:
         return Outcome.DISAGREEMENT, ""
+    if evidence.other_grant:
+        return Outcome.DISAGREEMENT, "the review names a grant that the policy does not see"
     if expectation.status is None:
         if evidence.policy.allowed:
             return Outcome.UNEXPECTEDLY_ALLOWED, ""
