@@ -19,7 +19,7 @@ from rbac_matrix.baseline import load_baseline
 from rbac_matrix.cases import Cases
 from rbac_matrix.cell import Cell, ResourceName, Rest, Subject
 from rbac_matrix.deadline import poll
-from rbac_matrix.discovery import ResourceNotServedError
+from rbac_matrix.discovery import ResourceNotServedError, parse_definitions
 from rbac_matrix.errors import InputError, RbacMatrixError
 from rbac_matrix.judges.review import ReviewJudge
 from rbac_matrix.judges.written_policy import PolicyJudge
@@ -147,6 +147,7 @@ class Gate:
             for found in scenario.objects:
                 if found.kind not in _SHARED_KINDS:
                     self._objects.create(found.body, str(found.at))
+            self._serve_definitions(scenario, wanted=True)
             cells = [cell for cell in wanted if isinstance(cell, Cell)]
             rests = [rest for rest in wanted if isinstance(rest, Rest)]
             cases = self._cases.declared(scenario, cells)
@@ -161,8 +162,23 @@ class Gate:
                     self.verdicts[case.cell] = verdict
         finally:
             self._objects.remove_since(mark)
+        self._serve_definitions(scenario, wanted=False)
         self._settle(scenario)
         return sum(1 for case in cases if not case.not_asked)
+
+    def _serve_definitions(self, scenario: Scenario, *, wanted: bool) -> None:
+        """Wait until what the scenario's own definitions add is served, or is gone again."""
+        defined = parse_definitions(found.body for found in scenario.objects)
+        if not defined:
+            return
+
+        def missing() -> str:
+            self._objects.discovery = self._admin.discovery()
+            served = self._objects.discovery.served
+            return ", ".join(str(one.name) for one in defined if (one.name in served) is not wanted)
+
+        state = "served" if wanted else "gone"
+        poll(f"waiting for the scenario's definitions to be {state}", missing, EXISTS_DEADLINE)
 
     def _settle(self, scenario: Scenario) -> None:
         """Wait until what was applied, or removed, of a scenario is in force."""

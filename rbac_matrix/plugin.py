@@ -291,7 +291,11 @@ def rest_verdicts(rest: Rest, gate: Gate, request: pytest.FixtureRequest) -> lis
     scenario = _scenarios(request.config)[rest.scenario]
     with _ends_run_on_error():
         gate.ask(scenario)
-    return gate.rests[rest]
+    verdicts = gate.rests[rest]
+    wrong = [verdict for verdict in verdicts if not verdict.as_expected]
+    if wrong and all(verdict.outcome is Outcome.NOT_ANSWERED for verdict in wrong):
+        raise NotAnsweredError(wrong[0])
+    return verdicts
 
 
 @pytest.fixture

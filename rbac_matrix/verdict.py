@@ -171,7 +171,7 @@ class Verdict:
                 for name, said in evidence.opinions.items()
             ]
         lines = []
-        if evidence.policy.allowed:
+        if evidence.policy.allowed and evidence.policy.reason:
             lines.append(f"granted:   {printable(evidence.policy.reason)}")
         elif self.nearest:
             lines.append(f"nearest:   {printable(self.nearest)}")

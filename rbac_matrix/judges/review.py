@@ -60,5 +60,11 @@ def review_request(subject: Subject, question: Question) -> Request:
 def _opinion(answer: Answer) -> Opinion:
     if answer.answer_class is not AnswerClass.CREATED:
         return Opinion(None, f"{answer} {answer.message}".strip())
-    status = json.loads(answer.body or "{}")["status"]
-    return Opinion(bool(status.get("allowed")), str(status.get("reason", "")))
+    try:
+        status = json.loads(answer.body or "")["status"]
+        allowed, reason = status["allowed"], str(status.get("reason", ""))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        allowed, reason = None, ""
+    if not isinstance(allowed, bool):
+        return Opinion(None, "the review cannot be read")
+    return Opinion(allowed, reason)

@@ -63,6 +63,8 @@ class PolicyJudge:
         place = ""
         if rule.origin is not None and rule.origin in self._written:
             place = f" [{self._written[rule.origin].position(('rules', rule.index))}]"
+        elif grant.binding.origin is not None:
+            place = f" [{grant.binding.origin}]"  # the role is the cluster's own
         through = f" (written in {rule.written_in})" if rule.written_in != str(grant.role) else ""
         return (
             f"{grant.binding} of {grant.role} to {grant.subject}, "
