@@ -53,9 +53,31 @@ def honesty(session: nox.Session) -> None:
     run_pytest(session, "tests/honesty", "--report-dir", "report/honesty")
 
 
+@nox.session(tags=["cluster"])
+def differential(session: nox.Session) -> None:
+    """Compare the policy judge with the real API server on random policies, 20,000 questions."""
+    _differential(session)
+
+
+@nox.session(default=False, tags=["cluster"])
+def differential_long(session: nox.Session) -> None:
+    """The same with 1,000,000 questions; takes about half an hour."""
+    _differential(session, "--comparisons", "1000000")
+
+
+def _differential(session: nox.Session, *args: str) -> None:
+    install(session, *nox.project.dependency_groups(PYPROJECT, "differential"))
+    pytest(session, "tests/differential", "--cluster", "embedded", *args)
+
+
 def run_pytest(session: nox.Session, *args: str) -> None:
     """Run pytest; what follows `--` on nox's command line comes last, so it wins."""
     install(session)
+    pytest(session, *args)
+
+
+def pytest(session: nox.Session, *args: str) -> None:
+    """Run pytest in an environment that is ready, with time to end a cluster after Ctrl-C."""
     session.run(
         "pytest",
         *args,

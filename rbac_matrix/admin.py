@@ -125,9 +125,20 @@ class Admin:
 
     def discovery(self) -> Discovery:
         """What the cluster serves now."""
-        return parse_discovery(
+        documents = [
             self.request("GET", path, accept=AGGREGATED_DISCOVERY) for path in ("/api", "/apis")
-        )
+        ]
+        return parse_discovery(documents, self.request("GET", "/")["paths"])
+
+    def policy_objects(self) -> list[dict[str, Any]]:
+        """Every role and binding of the cluster."""
+        found = []
+        api_version = "rbac.authorization.k8s.io/v1"
+        for kind in ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"):
+            items = self.request("GET", f"/apis/{api_version}/{kind.lower()}s")["items"]
+            # A list's items do not repeat what they are.
+            found += [item | {"apiVersion": api_version, "kind": kind} for item in items]
+        return found
 
     def may(self, user: str, groups: tuple[str, ...], attributes: Mapping[str, str]) -> bool:
         """Ask a SubjectAccessReview about a resource.

@@ -55,8 +55,24 @@ def is_late(role: Mapping[str, Any], roles: Sequence[Mapping[str, Any]]) -> bool
         if part["metadata"]["name"] != role["metadata"]["name"]
         and any(selects(selector, part["metadata"].get("labels") or {}) for selector in selectors)
     ]
-    wanted = {json.dumps(rule, sort_keys=True) for part in parts for rule in part["rules"] or ()}
-    return wanted != {json.dumps(rule, sort_keys=True) for rule in role.get("rules") or ()}
+    wanted = {rule for part in parts for rule in _rules(part)}
+    if not wanted and not _written_by_controller(role):
+        # The controller applies an empty union as no field at all, so a role's own rules stay.
+        return False
+    return wanted != _rules(role)
+
+
+def _rules(role: Mapping[str, Any]) -> set[str]:
+    return {json.dumps(rule, sort_keys=True) for rule in role.get("rules") or ()}
+
+
+def _written_by_controller(role: Mapping[str, Any]) -> bool:
+    """Whether the rules are the controller's, by server-side apply's own account."""
+    return any(
+        entry.get("manager") == "clusterrole-aggregation-controller"
+        and "f:rules" in entry.get("fieldsV1", {})
+        for entry in role["metadata"].get("managedFields") or ()
+    )
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

@@ -73,39 +73,87 @@ class ResourceName:
 
 
 @dataclass(frozen=True, order=True)
-class Cell:
-    """One question: may this subject do this to that resource there?
+class ResourceQuestion:
+    """May this verb be done to this resource?
 
     Attributes:
-        scenario: The scenario whose objects are applied while it is asked.
-        subject: Who asks.
-        namespace: Where; None at cluster scope.
-        verb: What.
-        resource: To what.
-        name: The object that an expectation names; None where any object stands for all.
+        verb: An RBAC verb; not only those of HTTP (`escalate`, `impersonate`, ...).
+        resource: Group, plural and subresource.
+        namespace: None at cluster scope.
+        name: The object, where the question is about one; empty where any stands for all.
     """
+
+    verb: str
+    resource: ResourceName
+    namespace: str | None
+    name: str = ""
+
+    @property
+    def scope(self) -> str:
+        """The namespace, or how ids write the cluster scope."""
+        return self.namespace or CLUSTER_SCOPE
+
+    def __str__(self) -> str:
+        """The question as the middle of a sentence: `delete jobs.batch in default`."""
+        named = f' "{self.name}"' if self.name else ""
+        where = f"in {self.namespace}" if self.namespace else "at cluster scope"
+        return f"{self.verb} {self.resource}{named} {where}"
+
+
+@dataclass(frozen=True, order=True)
+class PathQuestion:
+    """May this method be used on this non-resource path?
+
+    Attributes:
+        verb: The lower-cased HTTP method.
+        path: Such as `/metrics`.
+    """
+
+    verb: str
+    path: str
+
+    scope = CLUSTER_SCOPE
+
+    def __str__(self) -> str:
+        """The question as the middle of a sentence: `get /metrics`."""
+        return f"{self.verb} {self.path}"
+
+
+Question = ResourceQuestion | PathQuestion
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One question of one subject, while one scenario's objects are applied."""
 
     scenario: str
     subject: Subject
-    namespace: str | None
-    verb: Verb
-    resource: ResourceName
-    name: str | None = None
+    question: Question
 
     @property
     def id(self) -> str:
         """`scenario:subject:namespace:verb:resource[:name]`, unique within a run.
 
-        A subject of another namespace than the cell's own reads the same: scenarios keep the names
+        A subject of another namespace than the question's reads the same: scenarios keep the names
         of their ServiceAccounts apart.
         """
-        scope = self.namespace or CLUSTER_SCOPE
-        parts = [self.scenario, self.subject.name, scope, self.verb, str(self.resource)]
-        return ":".join([*parts, self.name] if self.name else parts)
+        question = self.question
+        parts = [self.scenario, self.subject.name, question.scope, question.verb]
+        if isinstance(question, PathQuestion):
+            return ":".join([*parts, question.path])
+        parts.append(str(question.resource))
+        return ":".join([*parts, question.name] if question.name else parts)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """All cells of a subject in one scope that its scenario does not declare."""
+
+    scenario: str
+    subject: Subject
+    scope: str
 
     @property
-    def question(self) -> str:
-        """The cell as the middle of a sentence: `delete jobs.batch in default`."""
-        named = f' "{self.name}"' if self.name else ""
-        where = f"in {self.namespace}" if self.namespace else "at cluster scope"
-        return f"{self.verb} {self.resource}{named} {where}"
+    def id(self) -> str:
+        """`scenario:subject:namespace:everything-else`."""
+        return f"{self.scenario}:{self.subject.name}:{self.scope}:everything-else"

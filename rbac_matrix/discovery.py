@@ -57,9 +57,15 @@ class ResourceNotServedError(LookupError):
 
 @dataclass(frozen=True)
 class Discovery:
-    """Everything that a cluster serves, by the name that RBAC gives it."""
+    """Everything that a cluster serves.
+
+    Attributes:
+        served: Each resource and subresource by the name that RBAC gives it.
+        paths: The paths that the API server's own index lists.
+    """
 
     served: Mapping[ResourceName, ServedResource]
+    paths: tuple[str, ...] = ()
 
     def find(self, name: ResourceName) -> ServedResource:
         """The served resource of this name.
@@ -83,7 +89,8 @@ class Discovery:
 
     def with_resources(self, added: Iterable[ServedResource]) -> Discovery:
         """This discovery and the resources that a scenario's own definitions add."""
-        return Discovery({**self.served, **{resource.name: resource for resource in added}})
+        more = {resource.name: resource for resource in added}
+        return Discovery({**self.served, **more}, self.paths)
 
     def _not_served(self, name: ResourceName) -> str:
         if name.subresource and name.parent in self.served:
@@ -107,11 +114,12 @@ class Discovery:
         )
 
 
-def parse_discovery(documents: Iterable[Mapping[str, Any]]) -> Discovery:
+def parse_discovery(documents: Iterable[Mapping[str, Any]], paths: Iterable[str] = ()) -> Discovery:
     """Read aggregated discovery documents (`apidiscovery.k8s.io/v2`).
 
     Args:
         documents: The JSON answers of `/api` and `/apis` to `AGGREGATED_DISCOVERY`.
+        paths: What the answer of `/` lists.
 
     Returns:
         Each resource in the first version of its group that serves it: versions are listed in the
@@ -125,7 +133,7 @@ def parse_discovery(documents: Iterable[Mapping[str, Any]]) -> Discovery:
                 for resource in version.get("resources", ()):
                     for found in _resources(group_name, version["version"], resource):
                         served.setdefault(found.name, found)
-    return Discovery(served)
+    return Discovery(served, tuple(sorted(paths)))
 
 
 def _resources(group: str, version: str, entry: Mapping[str, Any]) -> Iterable[ServedResource]:
@@ -183,7 +191,7 @@ def recorded_discovery() -> Discovery:
         served[name] = ServedResource(
             name, entry["version"], entry["kind"], entry["namespaced"], frozenset(entry["verbs"])
         )
-    return Discovery(served)
+    return Discovery(served, tuple(recorded["paths"]))
 
 
 _FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -193,7 +201,7 @@ def record(discovery: Discovery, kubernetes_version: str) -> str:
     """The text of a recording of `discovery`, one resource a line so that changes are diffs."""
     lines = [
         "# What a Kubernetes API server with default settings serves, in each group's preferred",
-        "# version. Written by `python -m rbac_matrix.record_discovery`.",
+        "# version. Written by `python -m rbac_matrix.record`.",
         f"kubernetes: {kubernetes_version}",
         "resources:",
     ]
@@ -204,4 +212,5 @@ def record(discovery: Discovery, kubernetes_version: str) -> str:
             f"  {name}: {{version: {resource.version}, kind: {resource.kind or repr('')}, "
             f"namespaced: {namespaced}, verbs: [{verbs}]}}"
         )
+    lines += ["paths:", *(f"  - {path}" for path in discovery.paths)]
     return "\n".join(lines) + "\n"

@@ -10,21 +10,25 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Self
 
 from rbac_matrix.aggregation import concerns_aggregation, wait_for_aggregation
 from rbac_matrix.answer import AnswerClass
-from rbac_matrix.cell import NAMED_VERBS, Cell, ResourceName, Subject
+from rbac_matrix.baseline import load_baseline
+from rbac_matrix.cases import Cases
+from rbac_matrix.cell import Cell, ResourceName, Rest, Subject
 from rbac_matrix.deadline import poll
-from rbac_matrix.discovery import ResourceNotServedError
+from rbac_matrix.discovery import ResourceNotServedError, parse_definitions
 from rbac_matrix.errors import InputError, RbacMatrixError
+from rbac_matrix.judges.review import ReviewJudge
+from rbac_matrix.judges.written_policy import PolicyJudge
 from rbac_matrix.objects import Objects
 from rbac_matrix.probe.start import admin_probe, subject_probes
-from rbac_matrix.requests import SAMPLE_NAME, Request, request_for
+from rbac_matrix.requests import Request
 from rbac_matrix.scenario import BYSTANDER, STOCK_SERVICE_ACCOUNT
 from rbac_matrix.settle import settle
-from rbac_matrix.verdict import Verdict, judge, not_asked
+from rbac_matrix.verdict import Evidence, Verdict, judge, not_asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,14 +36,14 @@ if TYPE_CHECKING:
 
     from rbac_matrix.admin import Admin
     from rbac_matrix.answer import Answer
+    from rbac_matrix.cases import Case
     from rbac_matrix.clusters.cluster import Cluster
-    from rbac_matrix.discovery import ServedResource
     from rbac_matrix.manifests import ManifestObject
     from rbac_matrix.probe.session import ProbeSession
-    from rbac_matrix.scenario import Expectation, Scenario
+    from rbac_matrix.scenario import Scenario
 
 ASK_DEADLINE: Final = 120.0  # seconds for one subject's cells of one scenario
-EXISTS_DEADLINE: Final = 30.0  # seconds until an object that a cell names exists
+EXISTS_DEADLINE: Final = 30.0  # seconds until the control plane has made what it makes itself
 WHO_AM_I: Final = Request(
     "POST",
     "/apis/authentication.k8s.io/v1/selfsubjectreviews",
@@ -53,15 +57,6 @@ class IdentityError(RbacMatrixError):
     """A probe asks as somebody else than its subject."""
 
 
-@dataclass(frozen=True)
-class _Question:
-    """A cell with the request that asks it."""
-
-    cell: Cell
-    expectation: Expectation
-    request: Request
-
-
 class Gate:
     """The verdicts of some cells of some scenarios on one cluster; asked when first wanted."""
 
@@ -69,7 +64,7 @@ class Gate:
         self,
         cluster: Cluster,
         admin: Admin,
-        scenarios: Mapping[Scenario, Sequence[Cell]],
+        scenarios: Mapping[Scenario, Sequence[Cell | Rest]],
         say: Callable[[str], None],
     ) -> None:
         """Check the scenarios against the cluster; nothing is applied yet.
@@ -77,7 +72,8 @@ class Gate:
         Args:
             cluster: A running cluster.
             admin: Its admin.
-            scenarios: Each scenario with those of its cells that are wanted.
+            scenarios: Each scenario with what is wanted of it: declared cells, and what else a
+                subject can be asked in a scope.
             say: Takes one line of progress.
 
         Raises:
@@ -89,11 +85,14 @@ class Gate:
         self._say = say
         self._wanted = dict(scenarios)
         self._objects = Objects(admin, admin.discovery())
+        baseline = load_baseline(admin.version())
+        self._cases = Cases(self._objects, baseline, runs_pods=cluster.runs_pods)
         self._stack = ExitStack()
         self._probes: Mapping[Subject, ProbeSession] = {}
         self._controls: dict[Request, Answer] = {}
         self._shared = _shared_objects(scenarios)
         self.verdicts: dict[Cell, Verdict] = {}
+        self.rests: dict[Rest, list[Verdict]] = {}
         for scenario in scenarios:
             self._check(scenario)
 
@@ -128,33 +127,58 @@ class Gate:
         Raises:
             RbacMatrixError: Its objects could not be applied, settled or removed.
         """
-        cells = self._wanted.pop(scenario, ())
-        if not cells:
+        wanted = self._wanted.pop(scenario, ())
+        if not wanted:
             return
         self._cluster.check()
         began = time.monotonic()
         try:
-            asked = self._apply_and_ask(scenario, cells)
+            asked = self._apply_and_ask(scenario, wanted)
         except RbacMatrixError:
             self._cluster.check()  # A dead part says more than what it led to.
             raise
         seconds = time.monotonic() - began
         self._say(f"{scenario.name}: {asked} cells asked in {seconds:.1f} s")
 
-    def _apply_and_ask(self, scenario: Scenario, cells: Sequence[Cell]) -> int:
+    def _apply_and_ask(self, scenario: Scenario, wanted: Sequence[Cell | Rest]) -> int:
         """Ask while the scenario's objects are there; how many cells were asked."""
         mark = self._objects.mark()
         try:
             for found in scenario.objects:
                 if found.kind not in _SHARED_KINDS:
                     self._objects.create(found.body, str(found.at))
-            questions = self._questions(scenario, cells)
+            self._serve_definitions(scenario, wanted=True)
+            cells = [cell for cell in wanted if isinstance(cell, Cell)]
+            rests = [rest for rest in wanted if isinstance(rest, Rest)]
+            cases = self._cases.declared(scenario, cells)
+            if rests:
+                cases += self._cases.rest(scenario, rests)
+            self.rests |= {rest: [] for rest in rests}
             self._settle(scenario)
-            self._ask(questions)
+            self._decide(scenario, [case for case in cases if not case.not_asked])
+            for case in cases:
+                if case.not_asked:
+                    verdict = not_asked(case.cell, case.expectation, case.not_asked)
+                    self.verdicts[case.cell] = verdict
         finally:
             self._objects.remove_since(mark)
+        self._serve_definitions(scenario, wanted=False)
         self._settle(scenario)
-        return len(questions)
+        return sum(1 for case in cases if not case.not_asked)
+
+    def _serve_definitions(self, scenario: Scenario, *, wanted: bool) -> None:
+        """Wait until what the scenario's own definitions add is served, or is gone again."""
+        defined = parse_definitions(found.body for found in scenario.objects)
+        if not defined:
+            return
+
+        def missing() -> str:
+            self._objects.discovery = self._admin.discovery()
+            served = self._objects.discovery.served
+            return ", ".join(str(one.name) for one in defined if (one.name in served) is not wanted)
+
+        state = "served" if wanted else "gone"
+        poll(f"waiting for the scenario's definitions to be {state}", missing, EXISTS_DEADLINE)
 
     def _settle(self, scenario: Scenario) -> None:
         """Wait until what was applied, or removed, of a scenario is in force."""
@@ -189,19 +213,21 @@ class Gate:
     def _prepare(self) -> None:
         if leftovers := self._objects.remove_leftovers():
             self._say(f"removed {len(leftovers)} objects that an earlier run left behind")
-        if any(BYSTANDER in scenario.namespaces for scenario in self._wanted):
-            self._objects.create(
-                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BYSTANDER}},
-                "the bystander namespace",
-            )
+        self._stock = self._admin.policy_objects()
+        self._objects.create(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BYSTANDER}},
+            "the bystander namespace",
+        )
         for found in self._shared:
             self._objects.create(found.body, str(found.at))
-        subjects = sorted({cell.subject for cells in self._wanted.values() for cell in cells})
+        subjects = sorted({each.subject for wanted in self._wanted.values() for each in wanted})
         self._wait_for_service_accounts(subjects)
         self._probes = self._stack.enter_context(
             subject_probes(self._cluster, self._admin, self._objects, subjects)
         )
         self._admin_probe = self._stack.enter_context(admin_probe(self._cluster.admin))
+        reviewer = self._stack.enter_context(admin_probe(self._cluster.admin))
+        self._review = ReviewJudge(reviewer, ASK_DEADLINE)
         for subject, probe in self._probes.items():
             _confirm_identity(subject, probe)
         self._say(f"{len(subjects)} probes ask as who they should be")
@@ -222,107 +248,68 @@ class Gate:
 
         poll("waiting for the default ServiceAccounts", missing, EXISTS_DEADLINE)
 
-    def _questions(self, scenario: Scenario, cells: Sequence[Cell]) -> list[_Question]:
-        """The cells that this cluster can be asked; the others get their verdict here."""
-        existing = self._existing(scenario, cells)
-        questions = []
-        for cell in cells:
-            expectation = scenario.expectations[cell]
-            if expectation.needs == "kubelet" and not self._cluster.runs_pods:
-                reason = f"it needs a kubelet, which the {self._cluster.provider} cluster has not"
-                self.verdicts[cell] = not_asked(cell, expectation, reason)
-                continue
-            served = self._objects.discovery.find(cell.resource)
-            parent = cell.resource.parent
-            found = existing.get((parent, cell.namespace, expectation.select))
-            request = request_for(cell, served, existing=found, sample=scenario.samples.get(parent))
-            questions.append(_Question(cell, expectation, request))
-        return questions
-
-    def _existing(
-        self, scenario: Scenario, cells: Sequence[Cell]
-    ) -> dict[tuple[ResourceName, str | None, str | None], Mapping[str, Any]]:
-        """Make or find the objects that allowed named requests name.
-
-        Returns:
-            The objects by resource, namespace, and the selector that chose them.
-        """
-        discovery = self._objects.discovery
-        found: dict[tuple[ResourceName, str | None, str | None], Mapping[str, Any]] = {}
-        for cell in cells:
-            expectation = scenario.expectations[cell]
-            parent = cell.resource.parent
-            served = discovery.find(parent)
-            key = (parent, cell.namespace, expectation.select)
-            if (
-                expectation.status is None
-                or not (cell.verb in NAMED_VERBS or cell.resource.subresource)
-                or (expectation.needs and not self._cluster.runs_pods)
-                or served.namespaced != (cell.namespace is not None)
-                or str(parent) == "namespaces"
-                or key in found
-            ):
-                continue
-            if cell.name is not None:
-                self._wait_for_object(cell, expectation)
-            elif expectation.select is not None:
-                chosen = self._objects.first(served, cell.namespace, expectation.select)
-                if chosen is None:
-                    raise InputError(
-                        expectation.at,
-                        f"{cell.question}: the cluster has no such object with the labels "
-                        f"{expectation.select!r}",
-                    )
-                found[key] = chosen
-            elif parent in scenario.samples:
-                found[key] = self._create_sample(scenario.samples[parent], served, cell.namespace)
-        return found
-
-    def _create_sample(
-        self, sample: Mapping[str, Any], served: ServedResource, namespace: str | None
-    ) -> Mapping[str, Any]:
-        metadata = {**sample["metadata"], "name": SAMPLE_NAME}
-        if namespace is not None:
-            metadata["namespace"] = namespace
-        self._objects.create({**sample, "metadata": metadata}, f"the sample of {served.name}")
-        return self._objects.get(served, namespace, SAMPLE_NAME) or {}
-
-    def _wait_for_object(self, cell: Cell, expectation: Expectation) -> None:
-        """A controller may make the object that a cell names, such as a Service's Endpoints."""
-        served = self._objects.discovery.find(cell.resource.parent)
-        name = cell.name or SAMPLE_NAME
-
-        def missing() -> str:
-            found = self._objects.get(served, cell.namespace, name)
-            return "" if found else f"there is no {cell.resource.parent} {name!r}"
-
-        poll(f"{expectation.at}: waiting for the object it names", missing, EXISTS_DEADLINE)
-
-    def _ask(self, questions: Sequence[_Question]) -> None:
-        """Ask every subject's questions and the admin's controls at the same time."""
-        by_subject: dict[Subject, list[_Question]] = {}
-        for question in questions:
-            by_subject.setdefault(question.cell.subject, []).append(question)
-        new = {question.request: None for question in questions}
-        controls = [request for request in new if request not in self._controls]
-        with ThreadPoolExecutor(max_workers=len(by_subject) + 1) as pool:
-            control = pool.submit(self._admin_probe.ask, controls, ASK_DEADLINE)
-            asking = {
-                subject: pool.submit(
-                    self._probes[subject].ask, [question.request for question in own], ASK_DEADLINE
-                )
+    def _decide(self, scenario: Scenario, cases: Sequence[Case]) -> None:
+        """Have the three judges decide all cases at the same time, and compare what they say."""
+        by_subject: dict[Subject, list[Case]] = {}
+        for case in cases:
+            by_subject.setdefault(case.cell.subject, []).append(case)
+        policy = PolicyJudge(scenario.objects, self._stock)
+        with ThreadPoolExecutor(max_workers=len(by_subject) + 2) as pool:
+            controls = pool.submit(self._control, cases)
+            reviews = pool.submit(
+                lambda: {
+                    subject: self._review.opinions(subject, [case.cell.question for case in own])
+                    for subject, own in by_subject.items()
+                }
+            )
+            answers = {
+                subject: pool.submit(self._requested, subject, own)
                 for subject, own in by_subject.items()
             }
-        self._controls |= dict(zip(controls, control.result(), strict=True))
+            decided = {
+                subject: policy.opinions(subject, [case.cell.question for case in own])
+                for subject, own in by_subject.items()
+            }
+        controls.result()
         for subject, own in by_subject.items():
-            for question, answer in zip(own, asking[subject].result(), strict=True):
-                self.verdicts[question.cell] = judge(
-                    question.cell,
-                    question.expectation,
-                    question.request,
-                    answer,
-                    self._controls[question.request],
+            answered = answers[subject].result()
+            said = zip(own, decided[subject], reviews.result()[subject], strict=True)
+            for case, by_policy, by_review in said:
+                said_otherwise = by_review.allowed and not policy.may_say(
+                    subject, case.cell.question, by_review.reason
                 )
+                evidence = Evidence(
+                    by_policy,
+                    by_review,
+                    case.request,
+                    answered.get(case.request) if case.request else None,
+                    self._controls.get(case.request) if case.request else None,
+                    case.not_requested,
+                    by_review.reason if by_policy.allowed and said_otherwise else "",
+                )
+                self._keep(scenario, judge(case.cell, case.expectation, evidence), policy)
+
+    def _keep(self, scenario: Scenario, verdict: Verdict, policy: PolicyJudge) -> None:
+        """Keep a verdict where its item looks for it; a denial with the nearest rule."""
+        cell = verdict.cell
+        if verdict.evidence and not verdict.evidence.policy.allowed:
+            verdict = replace(verdict, nearest=policy.nearest(cell.subject, cell.question))
+        self.verdicts[cell] = verdict
+        if cell not in scenario.expectations:
+            self.rests[Rest(cell.scenario, cell.subject, cell.question.scope)].append(verdict)
+
+    def _control(self, cases: Sequence[Case]) -> None:
+        """Have the admin send each request once in a run."""
+        new = {case.request: None for case in cases if case.request is not None}
+        requests = [request for request in new if request not in self._controls]
+        answers = self._admin_probe.ask(requests, ASK_DEADLINE)
+        self._controls |= dict(zip(requests, answers, strict=True))
+
+    def _requested(self, subject: Subject, cases: Sequence[Case]) -> dict[Request, Answer]:
+        """What the subject's probe gets for each request."""
+        requests = [case.request for case in cases if case.request is not None]
+        answers = self._probes[subject].ask(requests, ASK_DEADLINE)
+        return dict(zip(requests, answers, strict=True))
 
 
 def _shared_objects(scenarios: Iterable[Scenario]) -> list[ManifestObject]:

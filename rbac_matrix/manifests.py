@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rbac_matrix.errors import InputError, Position
@@ -23,10 +23,16 @@ class ManifestObject:
     Attributes:
         body: The object as JSON types.
         at: Its first line.
+        document: Where each of its values is written.
     """
 
     body: Mapping[str, Any]
     at: Position
+    document: PositionedDocument = field(repr=False, compare=False)
+
+    def position(self, path: Sequence[str | int]) -> Position:
+        """Where one of its values is written."""
+        return self.document.position(path)
 
     @property
     def api_version(self) -> str:
@@ -84,7 +90,7 @@ def load_manifests(folder: Path, without: Sequence[str], at: Position) -> list[M
         for document in load_documents(file):
             _check_single(document)
             check_against("manifest", document)
-            found = ManifestObject(document.plain, document.position())
+            found = ManifestObject(document.plain, document.position(), document)
             if found.identity in objects:
                 first = objects[found.identity].at
                 raise InputError(found.at, f"{found} is defined a second time; first in {first}")

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from _pytest.compat import NOTSET
 
 from rbac_matrix.clusters.choose import choose_kind_config, choose_provider
 from rbac_matrix.discovery import recorded_discovery
 from rbac_matrix.errors import RbacMatrixError
 from rbac_matrix.report.failure import SentenceRepr
-from rbac_matrix.report.terminal import counts, wrong_cells
+from rbac_matrix.report.terminal import counts, rest_failure, wrong_cells
 from rbac_matrix.scenario import built_in_samples, load_scenario
 from rbac_matrix.verdict import Outcome
 
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
     from pytest_kind import KindCluster
 
     from rbac_matrix.admin import Admin
-    from rbac_matrix.cell import Cell
+    from rbac_matrix.cell import Cell, Rest
     from rbac_matrix.clusters.cluster import Cluster
     from rbac_matrix.gate import Gate
     from rbac_matrix.scenario import Scenario
     from rbac_matrix.verdict import Verdict
 
-PROVIDERS: Final = ("auto", "kind", "kubeconfig", "embedded")
+PROVIDERS: Final = ("auto", "kind", "kubeconfig", "embedded", "none")
 PROBE_BASE_VARIABLE: Final = "RBAC_MATRIX_PROBE_BASE"
 
 _SCENARIOS: Final = pytest.StashKey[dict[str, "Scenario"]]()
@@ -51,8 +52,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--cluster",
         choices=PROVIDERS,
         default="auto",
-        help="where to ask: kind, an existing cluster (kubeconfig), local processes (embedded), or "
-        "auto: kind where a container engine answers and has a node image, else embedded",
+        help="where to ask: kind, an existing cluster (kubeconfig), local processes (embedded), "
+        "auto: kind where a container engine answers and has a node image, else embedded; or none: "
+        "judge the manifests alone",
     )
     group.addoption(
         "--kube-context", default="", metavar="NAME", help="the context of --cluster kubeconfig"
@@ -87,29 +89,56 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One item a declared cell, its id the cell's."""
-    if "cell" not in metafunc.fixturenames:
+    """One item a declared cell, and one for the rest of each subject's cells in each scope.
+
+    Without a cluster there is one for each scenario instead.
+    """
+    wanted = {"cell", "rest", "scenario"} & set(metafunc.fixturenames)
+    if not wanted:
         return
     try:
-        scenarios = _scenarios(metafunc.config)
+        scenarios = list(_scenarios(metafunc.config).values())
     except RbacMatrixError as error:
         pytest.fail(str(error), pytrace=False)
-    cells = [cell for scenario in scenarios.values() for cell in scenario.expectations]
-    metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells])
+    params: dict[str, list[Any]] = {"cell": [], "rest": [], "scenario": []}
+    if metafunc.config.getoption("cluster") == "none":
+        params["scenario"] = scenarios
+    else:
+        params["cell"] = [cell for scenario in scenarios for cell in scenario.expectations]
+        params["rest"] = [rest for scenario in scenarios for rest in scenario.rests]
+    for name in wanted:
+        metafunc.parametrize(name, params[name], ids=[param.id for param in params[name]])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that this kind of cluster has no items for."""
+    empty = [item for item in items if _is_empty(item)]
+    if empty:
+        items[:] = [item for item in items if item not in empty]
+        config.hook.pytest_deselected(items=empty)
+
+
+def _is_empty(item: pytest.Item) -> bool:
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return any(params.get(name) is NOTSET for name in ("cell", "rest", "scenario"))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Show the sentence of a failed verdict instead of the code that asserted it."""
     report: pytest.TestReport = yield  # type: ignore[assignment] # the hook's own protocol
-    verdict: Verdict | None = getattr(item, "funcargs", {}).get("verdict")
-    if verdict is not None and not verdict.as_expected and report.failed and call.when == "call":
+    found = getattr(item, "funcargs", {})
+    verdict: Verdict | None = found.get("verdict")
+    several = [*found.get("rest_verdicts", ()), *found.get("offline_verdicts", ())]
+    wrong = [each for each in several if not each.as_expected]
+    if call.excinfo is not None and isinstance(call.excinfo.value, NotAnsweredError):
+        verdict = call.excinfo.value.verdict
+    if report.failed and verdict is not None and not verdict.as_expected:
         report.longrepr = SentenceRepr(
             verdict.sentence, verdict.explanation, verdict.expectation.at
         )
-    elif call.excinfo is not None and isinstance(call.excinfo.value, NotAnsweredError):
-        failed = call.excinfo.value.verdict
-        report.longrepr = SentenceRepr(failed.sentence, failed.explanation, failed.expectation.at)
+    elif report.failed and wrong:
+        report.longrepr = SentenceRepr(*rest_failure(wrong), wrong[0].expectation.at)
     return report  # type: ignore[return-value] # the hook's own protocol
 
 
@@ -229,11 +258,12 @@ def gate(cluster: Cluster, admin: Admin, request: pytest.FixtureRequest) -> Iter
     from rbac_matrix.gate import Gate  # noqa: PLC0415 - only where a cluster runs
 
     scenarios = _scenarios(request.config)
-    wanted: dict[Scenario, list[Cell]] = {}
+    wanted: dict[Scenario, list[Cell | Rest]] = {}
     for item in request.session.items:
-        cell = item.callspec.params.get("cell") if hasattr(item, "callspec") else None
-        if cell is not None:
-            wanted.setdefault(scenarios[cell.scenario], []).append(cell)
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        each: Cell | Rest | None = params.get("cell", params.get("rest"))
+        if each is not None:
+            wanted.setdefault(scenarios[each.scenario], []).append(each)
     with _ends_run_on_error(), ExitStack() as stack:
         request.config.stash[_REPORTED] = (cluster.provider, admin.version())
         running = Gate(cluster, admin, wanted, _say(request.config))
@@ -253,6 +283,27 @@ def verdict(cell: Cell, gate: Gate, request: pytest.FixtureRequest) -> Verdict:
     if found.outcome is Outcome.NOT_ANSWERED:
         raise NotAnsweredError(found)
     return found
+
+
+@pytest.fixture
+def rest_verdicts(rest: Rest, gate: Gate, request: pytest.FixtureRequest) -> list[Verdict]:
+    """The verdicts of everything else that a subject can be asked in a scope."""
+    scenario = _scenarios(request.config)[rest.scenario]
+    with _ends_run_on_error():
+        gate.ask(scenario)
+    verdicts = gate.rests[rest]
+    wrong = [verdict for verdict in verdicts if not verdict.as_expected]
+    if wrong and all(verdict.outcome is Outcome.NOT_ANSWERED for verdict in wrong):
+        raise NotAnsweredError(wrong[0])
+    return verdicts
+
+
+@pytest.fixture
+def offline_verdicts(scenario: Scenario) -> list[Verdict]:
+    """What a scenario's manifests grant by the policy judge alone, with no cluster."""
+    from rbac_matrix.offline import judge_offline, recorded_policy  # noqa: PLC0415 - only for `none`
+
+    return judge_offline(scenario, recorded_discovery(), recorded_policy())
 
 
 @contextmanager

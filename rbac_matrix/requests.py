@@ -16,7 +16,7 @@ from rbac_matrix.cell import NAMED_VERBS, SUBRESOURCE_VERBS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rbac_matrix.cell import Cell, Verb
+    from rbac_matrix.cell import PathQuestion, ResourceQuestion
     from rbac_matrix.discovery import ServedResource
 
 METHODS: Final[Mapping[str, str]] = {
@@ -32,6 +32,10 @@ METHODS: Final[Mapping[str, str]] = {
 
 SAMPLE_NAME: Final = "sample"
 """The object that a named request names where its expectation names none."""
+
+ABSENT_NAME: Final = "rbac-matrix-absent"
+"""The object that the closed world's named requests name: none has this name, so an allowed request
+is answered without touching anything."""
 
 CREATED_NAME: Final = "sample-created"
 """The object that a create would make; different from the sample, which exists."""
@@ -74,7 +78,7 @@ class Request:
         return f"{self.method} {self.path}"
 
 
-def can_be_asked(resource: ServedResource, verb: Verb, namespace: str | None) -> bool:
+def can_be_asked(resource: ServedResource, verb: str, namespace: str | None) -> bool:
     """Whether some request has exactly these attributes.
 
     A cluster-scoped resource asked inside a namespace is a question that no real request puts (its
@@ -95,44 +99,56 @@ def can_be_asked(resource: ServedResource, verb: Verb, namespace: str | None) ->
 
 
 def request_for(
-    cell: Cell,
+    question: ResourceQuestion,
     resource: ServedResource,
     *,
     existing: Mapping[str, Any] | None = None,
     sample: Mapping[str, Any] | None = None,
+    absent: str = SAMPLE_NAME,
 ) -> Request:
-    """The request that asks `cell`.
+    """The request that asks a question about a resource.
 
     Args:
-        cell: One that `can_be_asked`.
-        resource: How the cluster serves the cell's resource.
+        question: One that `can_be_asked`.
+        resource: How the cluster serves the question's resource.
         existing: The object that named requests name, as the cluster has it; None where none is
             known to exist: then an absent one is named, which RBAC refuses just the same.
         sample: An object of this kind that the server would accept, which a create sends under a
             name of its own, and an update where nothing exists; None where there is none: then what
             is sent is invalid, which RBAC does not look at.
+        absent: What a named request names where neither the question nor `existing` says it.
     """
-    subresource = cell.resource.subresource
+    subresource = question.resource.subresource
     path = resource.root
-    name = cell.name or (existing or {}).get("metadata", {}).get("name", SAMPLE_NAME)
+    name = question.name or (existing or {}).get("metadata", {}).get("name", absent)
     if _is_namespaces(resource):
-        name = cell.namespace or name
-    elif cell.namespace is not None:
-        path += f"/namespaces/{_segment(cell.namespace)}"
-    path += f"/{cell.resource.plural}"
-    if cell.verb in NAMED_VERBS or subresource:
+        name = question.namespace or name
+    elif question.namespace is not None:
+        path += f"/namespaces/{_segment(question.namespace)}"
+    path += f"/{question.resource.plural}"
+    if names_one(question):
         path += f"/{_segment(name)}"
     if subresource:
         path += f"/{subresource}"
-    if query := _QUERIES[cell.verb]:
+    if query := _QUERIES[question.verb]:
         path += f"?{urlencode(query)}"
-    method = METHODS[cell.verb]
-    if cell.verb == "patch":
+    method = METHODS[question.verb]
+    if question.verb == "patch":
         return Request(method, path, "{}", "application/merge-patch+json")
-    if cell.verb in ("create", "update"):
-        source = sample if cell.verb == "create" else existing or sample
-        return Request(method, path, json.dumps(_body(cell, resource, name, source)))
+    if question.verb in ("create", "update"):
+        source = sample if question.verb == "create" else existing or sample
+        return Request(method, path, json.dumps(_body(question, resource, name, source)))
     return Request(method, path)
+
+
+def request_for_path(question: PathQuestion) -> Request:
+    """The request that asks a question about a non-resource path; only `get` is without effect."""
+    return Request("GET", quote(question.path))
+
+
+def names_one(question: ResourceQuestion) -> bool:
+    """Whether the question's request names an object."""
+    return question.verb in NAMED_VERBS or bool(question.resource.subresource)
 
 
 def _segment(text: str) -> str:
@@ -145,15 +161,18 @@ def _is_namespaces(resource: ServedResource) -> bool:
 
 
 def _body(
-    cell: Cell, resource: ServedResource, name: str, source: Mapping[str, Any] | None
+    question: ResourceQuestion,
+    resource: ServedResource,
+    name: str,
+    source: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The object that a create or an update sends."""
-    if cell.verb == "create" and not cell.resource.subresource:
+    if question.verb == "create" and not question.resource.subresource:
         name = CREATED_NAME
     metadata: dict[str, Any] = {"name": name}
-    if cell.namespace is not None and resource.namespaced:
-        metadata["namespace"] = cell.namespace
-    if source is None or cell.resource.subresource:
+    if question.namespace is not None and resource.namespaced:
+        metadata["namespace"] = question.namespace
+    if source is None or source.get("kind") != resource.kind:
         return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
     # What the server sets stays out: without a resourceVersion an update is unconditional.
     old = source.get("metadata", {})

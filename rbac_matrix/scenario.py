@@ -10,19 +10,29 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
-from rbac_matrix.cell import VERBS, Cell, ResourceName, Subject
+from rbac_matrix.cell import (
+    CLUSTER_SCOPE,
+    VERBS,
+    Cell,
+    PathQuestion,
+    ResourceName,
+    ResourceQuestion,
+    Rest,
+    Subject,
+)
 from rbac_matrix.discovery import Discovery, ResourceNotServedError, parse_definitions
 from rbac_matrix.errors import InputError, Position
 from rbac_matrix.manifests import ManifestObject, load_manifests
-from rbac_matrix.requests import can_be_asked
+from rbac_matrix.requests import can_be_asked, names_one
 from rbac_matrix.schema import check_against
 from rbac_matrix.yaml_file import load_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from rbac_matrix.cell import Verb
+    from rbac_matrix.cell import Question
+    from rbac_matrix.discovery import ServedResource
     from rbac_matrix.yaml_file import PositionedDocument
 
 BYSTANDER: Final = "bystander"
@@ -67,6 +77,7 @@ class Scenario:
         subjects: Whose access it declares.
         resources: Where each resource that it asks about is written first.
         expectations: Every declared cell, in the order that the file asks for them.
+        defaults: What is expected of a subject's cells that the file does not declare: a denial.
         samples: Objects that can stand for all of their resource, by resource.
     """
 
@@ -78,7 +89,34 @@ class Scenario:
     subjects: tuple[Subject, ...]
     resources: Mapping[ResourceName, Position]
     expectations: Mapping[Cell, Expectation] = field(repr=False)
+    defaults: Mapping[Subject, Expectation] = field(repr=False)
     samples: Mapping[ResourceName, Mapping[str, Any]] = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """Its name, as a test's id."""
+        return self.name
+
+    def sample_of(self, resource: ServedResource) -> Mapping[str, Any] | None:
+        """An object that the server would accept for a resource or subresource, by its kind."""
+        for sample in self.samples.values():
+            if (sample["apiVersion"], sample["kind"]) == (resource.api_version, resource.kind):
+                return sample
+        return None
+
+    @property
+    def closed_namespaces(self) -> tuple[str, ...]:
+        """Where its closed world is asked, besides the cluster scope."""
+        return tuple(dict.fromkeys((*self.namespaces, BYSTANDER, "kube-system")))
+
+    @property
+    def rests(self) -> list[Rest]:
+        """What there is to ask beyond the declared cells: one for each subject and scope."""
+        return [
+            Rest(self.name, subject, scope)
+            for subject in self.subjects
+            for scope in (*self.closed_namespaces, CLUSTER_SCOPE)
+        ]
 
 
 def load_scenario(
@@ -166,6 +204,9 @@ class _ScenarioReader:
             subjects=subjects,
             resources=asked,
             expectations=self._expectations(subjects, asked),
+            defaults={
+                subject: self._default(index, subject) for index, subject in enumerate(subjects)
+            },
             samples=self.samples,
         )
 
@@ -223,91 +264,111 @@ class _ScenarioReader:
     ) -> dict[Cell, Expectation]:
         cells: dict[Cell, Expectation] = {}
         for index, subject in enumerate(subjects):
-            entry = self.data["subjects"][index]
-            declared = dict(self._lines(subject, ("subjects", index, "allow"), entry))
-            for cell, denial in self._lines(subject, ("subjects", index, "deny"), entry):
-                if cell in declared and declared[cell].status is not None:
+            declared = self._declared(index, subject)
+            default = self._default(index, subject)
+            for question in self._asked_questions(asked, declared):
+                cells[self._cell(subject, question)] = declared.pop(question, default)
+            for question, expectation in declared.items():
+                if isinstance(question, PathQuestion):
+                    cells[self._cell(subject, question)] = expectation
+                else:
                     raise InputError(
-                        denial.at,
-                        f"{subject.name} {cell.question}: denied here, allowed in "
-                        f"{declared[cell].at}",
+                        expectation.at,
+                        f"{question} is not among the cells of `ask`: add the resource or the "
+                        "namespace there",
                     )
-                declared.setdefault(cell, denial)
-            at = self.document.position(("subjects", index))
-            default = Expectation(None, f"no line allows it to {subject.name} (default deny)", at)
-            names = sorted({(cell.resource, cell.name) for cell in declared if cell.name})
-            for resource in asked:
-                own_names = [name for named, name in names if named == resource]
-                for name in (None, *own_names):
-                    for cell in self._base_cells(subject, resource, name):
-                        cells[cell] = declared.pop(cell, default)
-            for cell, expectation in declared.items():
-                raise InputError(
-                    expectation.at,
-                    f"{cell.question} is not among the cells of `ask`: add the resource or the "
-                    "namespace there",
-                )
         return cells
 
-    def _base_cells(
-        self, subject: Subject, resource: ResourceName, name: str | None
-    ) -> Iterator[Cell]:
-        served = self.discovery.find(resource)
-        for namespace in self._scopes():
-            for verb in VERBS:
-                if can_be_asked(served, verb, namespace) and (
-                    name is None or _names_one(verb, resource)
-                ):
-                    yield Cell(self.data["scenario"], subject, namespace, verb, resource, name)
+    def _declared(self, index: int, subject: Subject) -> dict[Question, Expectation]:
+        """What a subject's lines declare."""
+        declared = dict(self._lines(("subjects", index, "allow")))
+        for question, denial in self._lines(("subjects", index, "deny")):
+            if question in declared:
+                raise InputError(
+                    denial.at,
+                    f"{subject.name} {question}: denied here, allowed in {declared[question].at}",
+                )
+            declared[question] = denial
+        return declared
+
+    def _default(self, index: int, subject: Subject) -> Expectation:
+        at = self.document.position(("subjects", index))
+        return Expectation(None, f"no line allows it to {subject.name} (default deny)", at)
+
+    def _cell(self, subject: Subject, question: Question) -> Cell:
+        return Cell(self.data["scenario"], subject, question)
+
+    def _asked_questions(
+        self, asked: Iterable[ResourceName], declared: Iterable[Question]
+    ) -> Iterator[Question]:
+        """The questions of `ask`, and beside them those about objects that lines name."""
+        about = [question for question in declared if isinstance(question, ResourceQuestion)]
+        for resource in asked:
+            served = self.discovery.find(resource)
+            named = {question.name for question in about if question.resource == resource}
+            for name in sorted({"", *named}):
+                for namespace in self._scopes():
+                    for verb in VERBS:
+                        question = ResourceQuestion(verb, resource, namespace, name)
+                        if can_be_asked(served, verb, namespace) and (
+                            not name or names_one(question)
+                        ):
+                            yield question
 
     def _scopes(self) -> tuple[str | None, ...]:
         cluster = (None,) if self.data["ask"].get("cluster") else ()
         return (*self.data["ask"]["namespaces"], *cluster)
 
-    def _lines(
-        self, subject: Subject, at: tuple[str | int, ...], entry: Mapping[str, Any]
-    ) -> Iterator[tuple[Cell, Expectation]]:
-        """The cells that a subject's `allow` or `deny` lines declare."""
-        seen: dict[Cell, Position] = {}
-        for index, line in enumerate(entry.get(str(at[-1]), ())):
+    def _lines(self, at: tuple[str | int, ...]) -> Iterator[tuple[Question, Expectation]]:
+        """The questions that a subject's `allow` or `deny` lines declare."""
+        seen: dict[Question, Position] = {}
+        _, subject, kind = at
+        for index, line in enumerate(self.data["subjects"][subject].get(kind, ())):
             path = (*at, index)
             position = self.document.position(path)
-            for cell in self._cells_of_line(subject, path, line):
-                if cell in seen:
-                    raise InputError(
-                        position, f"{cell.question}: declared here and in {seen[cell]}"
-                    )
-                seen[cell] = position
-                status = line["verbs"][cell.verb] if at[-1] == "allow" else None
-                yield (
-                    cell,
-                    Expectation(
-                        status, line["why"], position, line.get("select"), line.get("needs")
-                    ),
-                )
+            for question in self._questions_of_line(path, line):
+                if question in seen:
+                    raise InputError(position, f"{question}: declared here and in {seen[question]}")
+                seen[question] = position
+                status = line["verbs"][question.verb] if kind == "allow" else None
+                select, needs = line.get("select"), line.get("needs")
+                yield question, Expectation(status, line["why"], position, select, needs)
 
-    def _cells_of_line(
-        self, subject: Subject, path: tuple[str | int, ...], line: Mapping[str, Any]
-    ) -> Iterator[Cell]:
-        scopes = self._scopes_of_line(path, line)
-        for resource_index, text in enumerate(line["resources"]):
+    def _questions_of_line(
+        self, at: tuple[str | int, ...], line: Mapping[str, Any]
+    ) -> Iterator[Question]:
+        if "paths" in line:
+            yield from self._path_questions(at, line)
+            return
+        scopes = self._scopes_of_line(at, line)
+        for index, text in enumerate(line["resources"]):
             resource = ResourceName.parse(text)
-            resource_path = (*path, "resources", resource_index)
+            written = (*at, "resources", index)
             try:
                 served = self.discovery.find(resource)
             except ResourceNotServedError as error:
-                raise self._bad(resource_path, str(error)) from None
+                raise self._bad(written, str(error)) from None
             for verb in line["verbs"]:
                 asked = [scope for scope in scopes if can_be_asked(served, verb, scope)]
                 if not asked:
-                    raise self._bad(
-                        resource_path, _cannot_be_asked(served.namespaced, resource, verb)
-                    )
-                for name in line.get("names", (None,)):
-                    if name is not None and not _names_one(verb, resource):
-                        raise self._bad((*path, "names"), f"a {verb} of {resource} names no object")
+                    raise self._bad(written, _cannot_be_asked(served.namespaced, resource, verb))
+                for name in line.get("names", ("",)):
                     for scope in asked:
-                        yield Cell(self.data["scenario"], subject, scope, verb, resource, name)
+                        question = ResourceQuestion(verb, resource, scope, name)
+                        if name and not names_one(question):
+                            raise self._bad(
+                                (*at, "names"), f"a {verb} of {resource} names no object"
+                            )
+                        yield question
+
+    def _path_questions(
+        self, at: tuple[str | int, ...], line: Mapping[str, Any]
+    ) -> Iterator[Question]:
+        for path in line["paths"]:
+            for verb in line["verbs"]:
+                if verb != "get":
+                    raise self._bad((*at, "verbs"), f"a path is only asked with get, not {verb}")
+                yield PathQuestion(verb, path)
 
     def _scopes_of_line(
         self, path: tuple[str | int, ...], line: Mapping[str, Any]
@@ -329,10 +390,6 @@ class _ScenarioReader:
         if not scopes:
             raise self._bad(path, "covers no scope: name namespaces, or say `cluster: true`")
         return scopes
-
-
-def _names_one(verb: Verb, resource: ResourceName) -> bool:
-    return verb in ("get", "update", "patch", "delete") or bool(resource.subresource)
 
 
 def _cannot_be_asked(namespaced: bool, resource: ResourceName, verb: str) -> str:  # noqa: FBT001 - private

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from rbac_matrix.answer import UNDECIDED, AnswerClass, Denial
-from rbac_matrix.cell import NAMED_VERBS
+from rbac_matrix.answer import UNDECIDED, AnswerClass
+from rbac_matrix.cell import PathQuestion
+from rbac_matrix.judges.opinion import Opinion
+from rbac_matrix.requests import names_one
 
 if TYPE_CHECKING:
-    from rbac_matrix.answer import Answer
+    from rbac_matrix.answer import Answer, Denial
     from rbac_matrix.cell import Cell
     from rbac_matrix.requests import Request
     from rbac_matrix.scenario import Expectation
@@ -25,9 +27,48 @@ class Outcome(StrEnum):
     UNEXPECTEDLY_DENIED = "unexpectedly denied"
     OTHER_STATUS = "other status"
     OTHER_REFUSAL = "refused, but not for this question by RBAC"
+    DISAGREEMENT = "the judges disagree"
     VACUOUS = "refused to everyone"
     NOT_ANSWERED = "not answered"
     NOT_ASKED = "not asked"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was found out about a cell.
+
+    Attributes:
+        policy: What the policy judge says.
+        review: What the review judge says; None where there is no cluster to ask.
+        request: The request that asked it; None where no request may.
+        answer: What the subject got; None where it was not requested.
+        control: What the admin got for the same request; None where it was not requested.
+        not_requested: Why no request asked it; empty where one did.
+        other_grant: The reason of the review, where it names a grant that the policy does not see.
+    """
+
+    policy: Opinion
+    review: Opinion | None = None
+    request: Request | None = None
+    answer: Answer | None = None
+    control: Answer | None = None
+    not_requested: str = ""
+    other_grant: str = ""
+
+    @property
+    def requested(self) -> Opinion | None:
+        """What the request judge says; None where nothing was requested."""
+        if self.answer is None:
+            return None
+        if self.answer.answer_class in UNDECIDED:
+            return Opinion(None, _undecided(self.answer))
+        return Opinion(self.answer.answer_class is not AnswerClass.DENIED_BY_RBAC, str(self.answer))
+
+    @property
+    def opinions(self) -> dict[str, Opinion]:
+        """What each judge that was asked says, by its name."""
+        asked = {"policy": self.policy, "review": self.review, "request": self.requested}
+        return {name: opinion for name, opinion in asked.items() if opinion is not None}
 
 
 @dataclass(frozen=True)
@@ -38,19 +79,27 @@ class Verdict:
         cell: The question.
         expectation: What the scenario declares.
         outcome: How they compare.
-        request: The request that asked it; None where it was not asked.
-        answer: What the subject got; None where it was not asked.
-        control: What the admin got for the same request; None where it was not asked.
+        evidence: What the judges found; None where the cell was not asked.
         reason: For a cell that was not asked, why; for one not answered, what happened.
+        nearest: For a denied cell, the rule that comes nearest to granting it.
     """
 
     cell: Cell
     expectation: Expectation
     outcome: Outcome
-    request: Request | None = None
-    answer: Answer | None = None
-    control: Answer | None = None
+    evidence: Evidence | None = None
     reason: str = ""
+    nearest: str = ""
+
+    @property
+    def answer(self) -> Answer | None:
+        """What the subject's request got."""
+        return self.evidence.answer if self.evidence else None
+
+    @property
+    def request(self) -> Request | None:
+        """The request that asked it."""
+        return self.evidence.request if self.evidence else None
 
     @property
     def as_expected(self) -> bool:
@@ -64,19 +113,37 @@ class Verdict:
         may = f"{who} may {'' if self.expectation.status else 'not '}{question}"
         match self.outcome:
             case Outcome.AS_EXPECTED:
-                return f"{may} ({self.answer and self.answer.status})"
+                return f"{may} ({self._came})"
             case Outcome.UNEXPECTEDLY_ALLOWED:
-                return f"{may}, but could ({_could(self.answer)})"
+                return f"{may}, but {_could(self.answer)}"
             case Outcome.UNEXPECTEDLY_DENIED:
-                return f"{may}, but was refused ({self.answer and self.answer.status})"
+                refused = (
+                    f"was refused ({self.answer.status})" if self.answer else "nothing grants it"
+                )
+                return f"{may}, but {refused}"
             case Outcome.OTHER_STATUS:
                 return f"{may} with {self.expectation.status}, but got {self.answer}"
             case Outcome.OTHER_REFUSAL:
                 return f"{may}, but the refusal is not RBAC's for this question"
             case Outcome.VACUOUS:
                 return f"{may}, but the admin is refused too: the request proves nothing"
+            case Outcome.DISAGREEMENT:
+                return f"{may}, but the judges disagree: {self.reason or self._sides}"
             case _:
                 return f"{who} {question}: {self.outcome}: {self.reason}"
+
+    @property
+    def _came(self) -> str:
+        """The status, or that it was not requested."""
+        return str(self.answer.status) if self.answer else "not requested"
+
+    @property
+    def _sides(self) -> str:
+        if self.evidence is None:
+            return ""
+        said = {True: "allowed", False: "denied", None: "nothing"}
+        opinions = self.evidence.opinions.items()
+        return ", ".join(f"{name} says {said[opinion.allowed]}" for name, opinion in opinions)
 
     @property
     def explanation(self) -> str:
@@ -91,43 +158,53 @@ class Verdict:
             lines.append(f"answered:  {self.answer}")
             if self.answer.message:
                 lines.append(f"server:    {printable(self.answer.message)}")
-        if self.control is not None and self.outcome is Outcome.VACUOUS:
-            lines.append(f"admin got: {self.control} {printable(self.control.message)}")
+        if self.evidence is not None:
+            lines += self._judged(self.evidence)
         lines.append(f"ask again: {self.ask_again}")
         return "\n".join(lines)
+
+    def _judged(self, evidence: Evidence) -> list[str]:
+        """What decided: the grant, or the nearest rule; each judge where they disagree."""
+        if self.outcome is Outcome.DISAGREEMENT:
+            return [
+                f"{name + ':':10} {printable(str(said))}"
+                for name, said in evidence.opinions.items()
+            ]
+        lines = []
+        if evidence.policy.allowed and evidence.policy.reason:
+            lines.append(f"granted:   {printable(evidence.policy.reason)}")
+        elif self.nearest:
+            lines.append(f"nearest:   {printable(self.nearest)}")
+        if evidence.control is not None and self.outcome is Outcome.VACUOUS:
+            lines.append(f"admin got: {evidence.control} {printable(evidence.control.message)}")
+        return lines
 
     @property
     def ask_again(self) -> str:
         """The kubectl command that puts the question to the cluster."""
-        cell = self.cell
-        resource = str(cell.resource.parent)
-        if cell.name and (cell.verb in NAMED_VERBS or cell.resource.subresource):
-            resource += f"/{cell.name}"
-        command = ["kubectl", "auth", "can-i", cell.verb, resource]
-        if cell.resource.subresource:
-            command.append(f"--subresource={cell.resource.subresource}")
-        command.append(f"--as={cell.subject.username}")
-        command += ["-n", cell.namespace] if cell.namespace else ["--all-namespaces"]
-        return shlex.join(command)
+        question = self.cell.question
+        command = ["kubectl", "auth", "can-i", question.verb]
+        who = f"--as={self.cell.subject.username}"
+        if isinstance(question, PathQuestion):
+            return shlex.join([*command, question.path, who])
+        resource = str(question.resource.parent)
+        if question.name and names_one(question):
+            resource += f"/{question.name}"
+        command.append(resource)
+        if question.resource.subresource:
+            command.append(f"--subresource={question.resource.subresource}")
+        where = ["-n", question.namespace] if question.namespace else ["--all-namespaces"]
+        return shlex.join([*command, who, *where])
 
 
-def judge(
-    cell: Cell, expectation: Expectation, request: Request, answer: Answer, control: Answer
-) -> Verdict:
-    """Compare one answer with what was expected.
+def judge(cell: Cell, expectation: Expectation, evidence: Evidence) -> Verdict:
+    """Compare what the judges found with what was expected.
 
-    A denial counts only as RBAC's refusal of exactly this question while the admin's same request
-    is let through; an allowance only with the declared status.
-
-    Args:
-        cell: The question.
-        expectation: What the scenario declares.
-        request: The request that asked it.
-        answer: What the subject got.
-        control: What the admin got for the same request.
+    All judges must agree. A denial counts only as RBAC's refusal of exactly this question while
+    the admin's same request is let through; an allowance only with the declared status.
     """
-    outcome, reason = _compare(cell, expectation, answer, control)
-    return Verdict(cell, expectation, outcome, request, answer, control, reason)
+    outcome, reason = _compare(cell, expectation, evidence)
+    return Verdict(cell, expectation, outcome, evidence, reason)
 
 
 def not_asked(cell: Cell, expectation: Expectation, reason: str) -> Verdict:
@@ -135,21 +212,32 @@ def not_asked(cell: Cell, expectation: Expectation, reason: str) -> Verdict:
     return Verdict(cell, expectation, Outcome.NOT_ASKED, reason=reason)
 
 
-def _compare(
-    cell: Cell, expectation: Expectation, answer: Answer, control: Answer
-) -> tuple[Outcome, str]:
-    if answer.answer_class in UNDECIDED:
-        return Outcome.NOT_ANSWERED, _undecided(answer)
-    if expectation.status is not None:
-        if answer.answer_class is AnswerClass.DENIED_BY_RBAC:
-            return Outcome.UNEXPECTEDLY_DENIED, ""
-        if answer.status != expectation.status:
-            return Outcome.OTHER_STATUS, ""
-        return Outcome.AS_EXPECTED, ""
-    if answer.answer_class is not AnswerClass.DENIED_BY_RBAC:
-        return Outcome.UNEXPECTEDLY_ALLOWED, ""
-    if not _speaks_of(answer.denial, cell):
+def _compare(cell: Cell, expectation: Expectation, evidence: Evidence) -> tuple[Outcome, str]:
+    for name, opinion in evidence.opinions.items():
+        if opinion.allowed is None:
+            return Outcome.NOT_ANSWERED, f"{name}: {printable(opinion.reason)}"
+    answer = evidence.answer
+    if answer is not None and answer.denial and not _speaks_of(answer.denial, cell):
         return Outcome.OTHER_REFUSAL, ""
+    if len({opinion.allowed for opinion in evidence.opinions.values()}) > 1:
+        return Outcome.DISAGREEMENT, ""
+    if evidence.other_grant:
+        return Outcome.DISAGREEMENT, "the review names a grant that the policy does not see"
+    if expectation.status is None:
+        if evidence.policy.allowed:
+            return Outcome.UNEXPECTEDLY_ALLOWED, ""
+        return _control(evidence.control)
+    if not evidence.policy.allowed:
+        return Outcome.UNEXPECTEDLY_DENIED, ""
+    if answer is not None and answer.status != expectation.status:
+        return Outcome.OTHER_STATUS, ""
+    return Outcome.AS_EXPECTED, ""
+
+
+def _control(control: Answer | None) -> tuple[Outcome, str]:
+    """Whether the admin's same request shows that a denial means something."""
+    if control is None:
+        return Outcome.AS_EXPECTED, ""
     if control.answer_class in UNDECIDED:
         return Outcome.NOT_ANSWERED, f"the admin's request: {_undecided(control)}"
     # The admin may meet admission's own 403 (nobody may delete the namespace kube-system): that
@@ -159,19 +247,18 @@ def _compare(
     return Outcome.AS_EXPECTED, ""
 
 
-def _speaks_of(denial: Denial | None, cell: Cell) -> bool:
+def _speaks_of(denial: Denial, cell: Cell) -> bool:
     """Whether a denial is of this subject and this question."""
-    subresource = f"/{cell.resource.subresource}" if cell.resource.subresource else ""
-    return denial is not None and (
-        (denial.user, denial.verb, denial.resource, denial.group, denial.namespace)
-        == (
-            cell.subject.username,
-            cell.verb,
-            f"{cell.resource.plural}{subresource}",
-            cell.resource.group,
-            cell.namespace,
-        )
-        and (cell.name is None or denial.name == cell.name)
+    question = cell.question
+    if (denial.user, denial.verb) != (cell.subject.username, question.verb):
+        return False
+    if isinstance(question, PathQuestion):
+        return denial.path == question.path
+    resource = question.resource
+    subresource = f"/{resource.subresource}" if resource.subresource else ""
+    asked = (f"{resource.plural}{subresource}", resource.group, question.namespace)
+    return (denial.resource, denial.group, denial.namespace) == asked and (
+        not question.name or denial.name == question.name
     )
 
 
@@ -184,10 +271,10 @@ def _undecided(answer: Answer) -> str:
 def _could(answer: Answer | None) -> str:
     """How far an allowed request came: RBAC let it through, whatever came after."""
     if answer is None or answer.status is None:
-        return "no answer"
+        return "it is granted"
     if answer.answer_class in (AnswerClass.OK, AnswerClass.CREATED):
-        return str(answer.status)
-    return f"RBAC let it through; then {answer}"
+        return f"could ({answer.status})"
+    return f"could (RBAC let it through; then {answer})"
 
 
 def printable(text: str) -> str:

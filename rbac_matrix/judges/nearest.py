@@ -25,17 +25,16 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from rbac_matrix.cell import ResourceName
+from rbac_matrix.cell import PathQuestion, ResourceName, ResourceQuestion
 from rbac_matrix.judges.rule import ALL
-from rbac_matrix.question import PathQuestion, ResourceQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rbac_matrix.cell import Question
     from rbac_matrix.errors import Position
     from rbac_matrix.judges.bindings import Binding, Bindings, Role
     from rbac_matrix.judges.rule import Rule
-    from rbac_matrix.question import Question
 
 SIMILAR: Final = 0.85
 """The least ratio of difflib for two spellings of one plural: `pod` and `pods` have 0.86, but

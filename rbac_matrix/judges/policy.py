@@ -12,18 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
+from rbac_matrix.cell import PathQuestion
 from rbac_matrix.judges.bindings import RBAC_GROUP, Bindings
 from rbac_matrix.judges.nearest import NearestRule, nearest_rule
-from rbac_matrix.question import PathQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rbac_matrix.cell import ResourceName
+    from rbac_matrix.cell import Question, ResourceName
     from rbac_matrix.errors import Position
     from rbac_matrix.judges.bindings import Binding, BoundSubject, Role, Written
     from rbac_matrix.judges.rule import Rule
-    from rbac_matrix.question import Question
 
 
 @dataclass(frozen=True)

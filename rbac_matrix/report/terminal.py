@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Final
 
-from rbac_matrix.verdict import Outcome
+from rbac_matrix.verdict import Outcome, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,23 @@ def wrong_cells(verdicts: Sequence[Verdict]) -> list[str]:
     return lines
 
 
+def rest_failure(wrong: Sequence[Verdict]) -> tuple[str, str]:
+    """The headline and the lines of a subject's undeclared cells that are wrong in one scope."""
+    cell = wrong[0].cell
+    headline = wrong[0].sentence
+    if len(wrong) > 1:
+        headline = f"{headline}, and {len(wrong) - 1} more of {cell.subject.name} there"
+    lines = []
+    for verdict in wrong[:SHOWN]:
+        granted = verdict.evidence.policy.reason if verdict.evidence else ""
+        because = printable(granted or verdict.nearest)
+        lines.append(f"{verdict.sentence}: {because}" if because else verdict.sentence)
+    if len(wrong) > SHOWN:
+        lines.append(f"... and {len(wrong) - SHOWN} more: see verdicts.json (--report-dir)")
+    lines.append(wrong[0].explanation)
+    return headline, "\n".join(lines)
+
+
 def counts(verdicts: Sequence[Verdict]) -> str:
     """How many cells came out how: `3394 cells: 38 allowed, 3355 refused, 1 not asked`."""
     found: collections.Counter[str] = collections.Counter()
@@ -41,5 +58,10 @@ def counts(verdicts: Sequence[Verdict]) -> str:
             found["allowed" if verdict.expectation.status else "refused"] += 1
         else:
             found[str(verdict.outcome)] += 1
-    parts = ", ".join(f"{number} {what}" for what, number in sorted(found.items()))
-    return f"{len(verdicts)} cells: {parts}"
+    parts = [f"{number} {what}" for what, number in sorted(found.items())]
+    unrequested = sum(
+        1 for verdict in verdicts if verdict.evidence and verdict.evidence.not_requested
+    )
+    if unrequested:
+        parts.append(f"{unrequested} of them by two judges, because no request may ask them")
+    return f"{len(verdicts)} cells: {', '.join(parts)}"

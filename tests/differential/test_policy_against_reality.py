@@ -19,14 +19,12 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rbac_matrix.aggregation import AGGREGATION_DEADLINE, is_late
-from rbac_matrix.cell import ResourceName, Subject
-from rbac_matrix.deadline import poll
+from rbac_matrix.aggregation import wait_for_aggregation
+from rbac_matrix.cell import PathQuestion, ResourceName, ResourceQuestion, Subject
 from rbac_matrix.errors import RbacMatrixError
 from rbac_matrix.judges.policy import Policy
 from rbac_matrix.objects import Objects
 from rbac_matrix.probe.start import admin_probe
-from rbac_matrix.question import PathQuestion, ResourceQuestion
 from rbac_matrix.requests import Request
 from rbac_matrix.settle import settle
 
@@ -35,9 +33,9 @@ if TYPE_CHECKING:
 
     from conftest import Tally
     from rbac_matrix.admin import Admin
+    from rbac_matrix.cell import Question
     from rbac_matrix.clusters.cluster import Cluster
     from rbac_matrix.probe.session import ProbeSession
-    from rbac_matrix.question import Question
 
 Body = dict[str, Any]
 Asked = tuple["Identity", "Question"]
@@ -407,7 +405,7 @@ class Reality:
         try:
             for found in applied:
                 self.objects.create(found, "the example")
-            poll("waiting for aggregated ClusterRoles", self._late, AGGREGATION_DEADLINE)
+            wait_for_aggregation(self.admin)
             settle(self.admin, self.objects)
             statuses = self._review(asked)
         finally:
@@ -427,17 +425,6 @@ class Reality:
                 text = _yaml([{"SubjectAccessReview": status, "policy judge": judged}])
                 wrong[one] = text.replace(suffix, "")
         return sum(bool(status["allowed"]) for status in statuses), wrong
-
-    def _late(self) -> str:
-        """The aggregated roles that the controller has still to write."""
-        roles = self.admin.request("GET", f"/apis/{GROUP}/v1/clusterroles")["items"]
-        # A union of nothing is never written, so there is nothing to wait for.
-        late = [
-            role["metadata"]["name"]
-            for role in roles
-            if is_late(role, roles) and is_late({**role, "rules": []}, roles)
-        ]
-        return ", ".join(late)
 
     def _review(self, asked: Sequence[Asked]) -> list[Mapping[str, Any]]:
         requests = [

@@ -7,11 +7,10 @@ from typing import Any, Final
 
 import pytest
 
-from rbac_matrix.cell import ResourceName, Subject
+from rbac_matrix.cell import PathQuestion, Question, ResourceName, ResourceQuestion, Subject
 from rbac_matrix.errors import Position
 from rbac_matrix.judges.nearest import Lack, NearestRule
 from rbac_matrix.judges.policy import Policy
-from rbac_matrix.question import PathQuestion, Question, ResourceQuestion
 
 Body = dict[str, Any]
 

@@ -20,25 +20,27 @@ WIRING: Final = 'pytest_plugins = ["rbac_matrix.plugin"]\n'
 ANSWERING: Final = f"""\
 import pytest
 from rbac_matrix import plugin
-from rbac_matrix.answer import Answer
+from rbac_matrix.answer import Answer, AnswerClass
+from rbac_matrix.cell import Cell, PathQuestion
 from rbac_matrix.clusters.cluster import ClusterError
 from rbac_matrix.requests import Request
-from rbac_matrix.verdict import judge, not_asked
+from rbac_matrix.judges.opinion import Opinion
+from rbac_matrix.verdict import Evidence, judge, not_asked
 
 {WIRING}
 ANSWERS = {{}}
-NOT_ASKED = LOST = ()
+NOT_ASKED = LOST = WIDENED = EMPTY = ()
 BROKEN = ""
 
 def refusal(cell):
-    user, namespace = cell.subject.username, cell.namespace
+    user, namespace, verb = cell.subject.username, cell.question.namespace, cell.question.verb
     where = f'in the namespace "{{namespace}}"' if namespace else "at the cluster scope"
-    return Answer(403, f'pods "sample" is forbidden: User "{{user}}" cannot {{cell.verb}} resource '
+    return Answer(403, f'pods "sample" is forbidden: User "{{user}}" cannot {{verb}} resource '
                   f'"pods" in API group "" {{where}}')
 
 class Gate:
     def __init__(self):
-        self.verdicts = {{}}
+        self.verdicts, self.rests = {{}}, {{}}
 
     def ask(self, scenario):
         if BROKEN:
@@ -51,8 +53,19 @@ class Gate:
                 continue
             expected = Answer(expectation.status) if expectation.status else refusal(cell)
             answer = ANSWERS.get(cell.id, expected)
-            request = Request("GET", f"/{{cell.verb}}")
-            self.verdicts[cell] = judge(cell, expectation, request, answer, Answer(200))
+            request = Request("GET", f"/{{cell.question.verb}}")
+            said = Opinion(answer.answer_class is not AnswerClass.DENIED_BY_RBAC, "")
+            evidence = Evidence(said, said, request, answer, Answer(200))
+            self.verdicts[cell] = judge(cell, expectation, evidence)
+        for rest in scenario.rests:
+            paths = () if rest.id in EMPTY else ("/metrics", "/logs/", "/configz")
+            self.rests[rest] = [self.path(scenario, rest, path) for path in paths]
+
+    def path(self, scenario, rest, path):
+        cell = Cell(rest.scenario, rest.subject, PathQuestion("get", path))
+        widened = rest.id in WIDENED and path != "/configz"
+        said = Opinion(widened, "ClusterRoleBinding b of ClusterRole r" if widened else "")
+        return judge(cell, scenario.defaults[rest.subject], Evidence(said, said))
 
 @pytest.fixture(scope="session")
 def gate(request):
@@ -61,6 +74,15 @@ def gate(request):
     return gate
 """
 
+REST: Final = """\
+def test_rest(rest_verdicts):
+    assert rest_verdicts
+    assert [verdict.sentence for verdict in rest_verdicts if not verdict.as_expected] == []
+"""
+ALONE: Final = """\
+def test_alone(offline_verdicts):
+    assert [verdict.sentence for verdict in offline_verdicts if not verdict.as_expected] == []
+"""
 TEST: Final = "def test_access(verdict):\n    assert verdict.as_expected\n"
 
 EXPECTATIONS: Final = """\
@@ -307,6 +329,106 @@ def test_the_report_has_every_cell(project: pytest.Pytester) -> None:
     assert deleted["expected"] == 403
     assert deleted["status"] == 200
     assert deleted["sentence"] == "default may not delete pods in default, but could (200)"
+
+
+WIDENED: Final = "yard:default:-:everything-else"
+
+
+def test_the_rest_is_an_item_a_subject_and_scope(project: pytest.Pytester) -> None:
+    """Collecting them needs no cluster, and their ids say whose and where."""
+    project.makepyfile(test_closed_world=REST)
+
+    result = run(project, "--collect-only", "-q", "-k", "everything")
+
+    assert [line for line in result.outlines if "::" in line] == [
+        f"test_closed_world.py::test_rest[{scenario}:default:{scope}:everything-else]"
+        for scenario in ("shop", "yard")
+        for scope in ("default", "bystander", "kube-system", "-")
+    ]
+
+
+def test_a_wrong_rest_is_one_failure_with_a_line_a_cell(project: pytest.Pytester) -> None:
+    """Each wrong cell with its grant, at the place of the subject, and no code."""
+    project.makepyfile(test_closed_world=REST)
+
+    result = run(project, WIDENED=[WIDENED])
+
+    result.assert_outcomes(passed=16 + 7, failed=1)
+    output = result.stdout.str()
+    sentence = "default may not get /metrics, but it is granted, and 1 more of default there"
+    assert f"FAILED test_closed_world.py::test_rest[{WIDENED}] - {sentence}" in output
+    for line in (
+        "default may not get /metrics, but it is granted: ClusterRoleBinding b of ClusterRole r",
+        "default may not get /logs/, but it is granted: ClusterRoleBinding b of ClusterRole r",
+        "expected:  403 (no line allows it to default (default deny))",
+        "declared:  expected/yard.yaml:8",
+        "ask again: kubectl auth can-i get /metrics --as=system:serviceaccount:default:default",
+    ):
+        assert line in output
+    assert "/configz, but" not in output
+    assert "assert rest_verdicts" not in output
+
+
+def test_a_rest_that_was_not_asked_fails(project: pytest.Pytester) -> None:
+    """Nothing found wrong where nothing was asked is no pass."""
+    project.makepyfile(test_closed_world=REST)
+
+    run(project, EMPTY=[WIDENED]).assert_outcomes(passed=16 + 7, failed=1)
+
+
+GRANT: Final = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader, namespace: default}
+rules:
+  - {apiGroups: [""], resources: [pods], verbs: [get]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: reader, namespace: default}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{kind: ServiceAccount, name: default, namespace: default}]
+"""
+
+
+def test_without_a_cluster_the_manifests_are_judged(project: pytest.Pytester) -> None:
+    """One item a scenario, with declared cells and the rest; what needs a cluster is left out."""
+    project.makepyfile(test_closed_world=REST, test_policy_alone=ALONE)
+    role = project.path / "expected" / "manifests" / "role.yaml"
+    role.write_text(GRANT, encoding="utf-8")
+
+    result = run(project, "--cluster", "none")
+
+    result.assert_outcomes(passed=2, deselected=2)
+
+
+WRONG_MANIFESTS: Final = {
+    "nothing-granted": ("", "default may get pods in default, but nothing grants it"),
+    "more-granted-than-declared": (
+        GRANT.replace("[get]", "[get, list]"),
+        "default may not list pods in default, but it is granted",
+    ),
+    "more-granted-than-anybody-asked": (
+        GRANT.replace("[pods]", "[pods, endpoints]"),
+        "default may not get endpoints in default, but it is granted",
+    ),
+}
+
+
+@pytest.mark.parametrize(("manifest", "sentence"), WRONG_MANIFESTS.values(), ids=WRONG_MANIFESTS)
+def test_without_a_cluster_wrong_manifests_fail(
+    project: pytest.Pytester, manifest: str, sentence: str
+) -> None:
+    """The sentence of the first wrong cell, for declared and undeclared cells alike."""
+    project.makepyfile(test_policy_alone=ALONE)
+    if manifest:
+        role = project.path / "expected" / "manifests" / "role.yaml"
+        role.write_text(manifest, encoding="utf-8")
+
+    result = run(project, "--cluster", "none")
+
+    result.assert_outcomes(failed=2, deselected=1)
+    assert f"FAILED test_policy_alone.py::test_alone[shop] - {sentence}" in result.stdout.str()
 
 
 def test_without_a_report_folder_nothing_is_written(project: pytest.Pytester) -> None:

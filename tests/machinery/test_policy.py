@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from rbac_matrix.cell import VERBS, ResourceName, Subject
+from rbac_matrix.cell import VERBS, PathQuestion, Question, ResourceName, ResourceQuestion, Subject
 from rbac_matrix.errors import Position
 from rbac_matrix.judges.policy import Policy, quoted
-from rbac_matrix.question import PathQuestion, Question, ResourceQuestion
 
 if TYPE_CHECKING:
     from rbac_matrix.discovery import Discovery

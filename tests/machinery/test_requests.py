@@ -9,20 +9,27 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from rbac_matrix.cell import VERBS, Cell, ResourceName, Subject
-from rbac_matrix.requests import METHODS, Request, can_be_asked, request_for
+from rbac_matrix.cell import VERBS, PathQuestion, ResourceName, ResourceQuestion
+from rbac_matrix.requests import (
+    ABSENT_NAME,
+    METHODS,
+    Request,
+    can_be_asked,
+    request_for,
+    request_for_path,
+)
+from rbac_matrix.universe import universe_of
 
 if TYPE_CHECKING:
     from rbac_matrix.cell import Verb
     from rbac_matrix.discovery import Discovery
 
-CLERK: Final = Subject("default", "clerk")
 SCOPES: Final = ("team-a", None)
 
 
-def cell(verb: Verb, resource: str, namespace: str | None, name: str | None = None) -> Cell:
-    """A question of the clerk's."""
-    return Cell("shop", CLERK, namespace, verb, ResourceName.parse(resource), name)
+def ask(verb: Verb, resource: str, namespace: str | None, name: str = "") -> ResourceQuestion:
+    """A question about a resource, written as in expectations."""
+    return ResourceQuestion(verb, ResourceName.parse(resource), namespace, name)
 
 
 NOTHING: Final = "labelSelector=rbac-matrix%2Fselects%3Dnothing"
@@ -75,7 +82,7 @@ def test_a_cell_is_asked_by_its_request(
     discovery: Discovery, question: tuple[Verb, str, str | None], line: str
 ) -> None:
     """The method, path and query of each verb in each kind of place."""
-    asked = cell(*question)
+    asked = ask(*question)
 
     assert line == request_for(asked, discovery.find(asked.resource)).line
 
@@ -95,7 +102,7 @@ NO_REQUESTS: Final[list[tuple[Verb, str, str | None]]] = [
 
 
 @pytest.mark.parametrize(("verb", "resource", "namespace"), NO_REQUESTS)
-def test_what_no_request_asks_is_no_cell(
+def test_what_no_request_asks_is_no_ask(
     discovery: Discovery, verb: Verb, resource: str, namespace: str | None
 ) -> None:
     """A question that only a review could put is not among the cells."""
@@ -115,7 +122,7 @@ NAMES: Final = {
 @pytest.mark.parametrize(("name", "quoted"), NAMES.items(), ids=NAMES)
 def test_a_name_is_one_part_of_the_path(discovery: Discovery, name: str, quoted: str) -> None:
     """Whatever is in a name, it neither ends the path nor adds a part to it."""
-    asked = cell("get", "pods", "a", name)
+    asked = ask("get", "pods", "a", name)
 
     request = request_for(asked, discovery.find(asked.resource))
 
@@ -126,7 +133,7 @@ def test_a_name_is_one_part_of_the_path(discovery: Discovery, name: str, quoted:
 def test_every_write_is_a_dry_run(discovery: Discovery, verb: Verb) -> None:
     """Nothing that is asked changes the cluster; what cannot write asks for no dry run."""
     requests = [
-        request_for(cell(verb, str(served.name), scope), served)
+        request_for(ask(verb, str(served.name), scope), served)
         for served in discovery.served.values()
         for scope in SCOPES
         if can_be_asked(served, verb, scope)
@@ -193,7 +200,7 @@ def test_the_server_reads_back_the_very_question(discovery: Discovery) -> None:
             for scope in SCOPES:
                 if not can_be_asked(served, verb, scope):
                     continue
-                question = cell(verb, str(served.name), scope, "some:object")
+                question = ask(verb, str(served.name), scope, "some:object")
                 request = request_for(question, served)
                 found = request_info(request.method, request.path)
                 name = found.name
@@ -213,6 +220,36 @@ def test_the_server_reads_back_the_very_question(discovery: Discovery) -> None:
                 asked += 1
     # 16 for each namespaced resource, 8 for each cluster-scoped one, fewer for subresources.
     assert asked > 8 * sum(not name.subresource for name in discovery.served)
+
+
+def test_the_universe_is_asked_by_requests_that_touch_nothing(discovery: Discovery) -> None:
+    """Each question has a request with its very attributes; no write names a thing that exists.
+
+    But for a namespace, which is named by where it is asked: there the dry run alone protects it.
+    """
+    universe = universe_of(discovery, ("team-a",))
+    asked = [question for question in universe.questions if question not in universe.not_requested]
+    assert len(asked) > 1000
+    for question in asked:
+        if isinstance(question, PathQuestion):
+            assert request_for_path(question).line == f"GET {question.path}"
+            continue
+        request = request_for(question, discovery.find(question.resource), absent=ABSENT_NAME)
+        found = request_info(request.method, request.path)
+        resource, scope = question.resource, question.namespace or ""
+        assert found == Attributes(
+            question.verb, resource.group, resource.plural, resource.subresource, scope, found.name
+        ), request.line
+        named = question.verb in {"get", "update", "patch", "delete"} or resource.subresource
+        if resource.plural == "namespaces":
+            assert found.name == scope
+        else:
+            assert found.name == (ABSENT_NAME if named else ""), request.line
+        if request.method != "GET":
+            assert parse_qs(urlsplit(request.path).query)["dryRun"] == ["All"], request.line
+        if request.body and request.method != "PATCH":
+            name = {"POST": ABSENT_NAME if named else "sample-created", "PUT": found.name}
+            assert body_of(request)["metadata"]["name"] == name[request.method], request.line
 
 
 def test_what_cannot_be_asked_could_not_be_written_as_a_request() -> None:
@@ -248,7 +285,7 @@ def body_of(request: Request) -> dict[str, Any]:
 
 def test_a_create_sends_the_sample_under_a_name_of_its_own(discovery: Discovery) -> None:
     """An allowed create is answered 201, not 409 for an object that exists or 422 for no object."""
-    asked = cell("create", "pods", "team-b")
+    asked = ask("create", "pods", "team-b")
 
     request = request_for(asked, discovery.find(asked.resource), existing=POD, sample=POD)
 
@@ -268,7 +305,7 @@ def test_a_create_sends_the_sample_under_a_name_of_its_own(discovery: Discovery)
 
 def test_an_update_sends_the_existing_object_back(discovery: Discovery) -> None:
     """Without a resourceVersion the update is unconditional; status is not its to write."""
-    asked = cell("update", "pods", "team-a")
+    asked = ask("update", "pods", "team-a")
 
     request = request_for(asked, discovery.find(asked.resource), existing=POD)
 
@@ -279,7 +316,7 @@ def test_an_update_sends_the_existing_object_back(discovery: Discovery) -> None:
 
 def test_the_name_of_the_expectation_wins(discovery: Discovery) -> None:
     """A cell that names an object is asked about that object, whatever else exists."""
-    asked = cell("patch", "pods", "team-a", "blog")
+    asked = ask("patch", "pods", "team-a", "blog")
 
     request = request_for(asked, discovery.find(asked.resource), existing=POD)
 
@@ -290,7 +327,7 @@ def test_the_name_of_the_expectation_wins(discovery: Discovery) -> None:
 def test_a_body_is_for_the_place_that_the_path_names(discovery: Discovery) -> None:
     """Where body and URL differ the server answers 400 and says nothing about access."""
     for resource, namespace in (("nodes", None), ("namespaces", "a"), ("pods", "a")):
-        asked = cell("update", resource, namespace)
+        asked = ask("update", resource, namespace)
         served = discovery.find(asked.resource)
         metadata = body_of(request_for(asked, served))["metadata"]
         assert metadata.get("namespace") == (namespace if served.namespaced else None)
@@ -300,7 +337,7 @@ def test_a_body_is_for_the_place_that_the_path_names(discovery: Discovery) -> No
 def test_reads_send_nothing_and_want_nothing_back(discovery: Discovery) -> None:
     """What a subject can read never travels into a report."""
     for verb in VERBS:
-        asked = cell(verb, "secrets", "a")
+        asked = ask(verb, "secrets", "a")
         request = request_for(asked, discovery.find(asked.resource), existing=None)
         assert request.reads_body is False
         assert (request.body is None) is (verb not in {"create", "update", "patch"})

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from rbac_matrix.cell import VERBS, ResourceName
+from rbac_matrix.cell import (
+    VERBS,
+    Cell,
+    PathQuestion,
+    ResourceName,
+    ResourceQuestion,
+    Subject,
+)
 from rbac_matrix.errors import InputError, Position
 from rbac_matrix.scenario import load_scenario
 
@@ -85,6 +94,8 @@ subjects:
 RESOURCES: Final = "[pods, pods/log, jobs.batch, nodes, namespaces]"
 ALLOW: Final = "- verbs: {get: 200, list: 200}\n        resources: [pods]\n"
 DENY: Final = "- verbs: [watch]\n        resources: [pods]"
+ALLOWED_PODS: Final = f"{ALLOW}        namespaces: [team-a]\n        why: Role clerk"
+DENIED_PODS: Final = f"{DENY}\n        namespaces: [team-a]"
 IN_TEAM_A: Final = "        namespaces: [team-a]\n        why: Role clerk"
 
 EXPECTED: Final = "shop.yaml"
@@ -277,7 +288,7 @@ MISTAKES: Final = {
         EXPECTED,
         f"{ALLOW}{IN_TEAM_A}",
         "- verbs: {get: 200} # here\n        resources: [pods]\n        why: Role clerk",
-        "namespaces, cluster: true, or both are required",
+        "resources with namespaces, `cluster: true` or both are required, or paths alone",
     ),
     "only-cluster-false": Mistake(
         EXPECTED,
@@ -346,6 +357,51 @@ MISTAKES: Final = {
             "yes": "True is not of type 'integer'",
         }.items()
     },
+    # Paths.
+    "path-by-another-method": Mistake(
+        EXPECTED,
+        ALLOWED_PODS,
+        "- verbs: {create: 201} # here\n        paths: [/metrics]\n        why: Role clerk",
+        "a path is only asked with get, not create",
+    ),
+    "path-denied-to-another-method": Mistake(
+        EXPECTED,
+        DENIED_PODS,
+        "- verbs: [list] # here\n        paths: [/metrics]",
+        "a path is only asked with get, not list",
+    ),
+    "path-with-a-pattern": Mistake(
+        EXPECTED,
+        DENIED_PODS,
+        "- verbs: [get]\n        paths: [/metrics/*] # here",
+        "'/metrics/*' cannot be here: A path starts with a slash and has no pattern, query or",
+    ),
+    "path-with-a-query": Mistake(
+        EXPECTED,
+        DENIED_PODS,
+        "- verbs: [get]\n        paths: ['/healthz?verbose'] # here",
+        "'/healthz?verbose' cannot be here",
+    ),
+    "path-without-a-slash": Mistake(
+        EXPECTED,
+        DENIED_PODS,
+        "- verbs: [get]\n        paths: [metrics] # here",
+        "'metrics' cannot be here",
+    ),
+    "path-both-allowed-and-denied": Mistake(
+        EXPECTED,
+        "    deny:",
+        "      - {verbs: {get: 200}, paths: [/metrics], why: So.}\n    deny:\n"
+        "      - verbs: [get] # here\n        paths: [/metrics]\n        why: So.",
+        "clerk get /metrics: denied here, allowed in ",
+    ),
+    "path-twice": Mistake(
+        EXPECTED,
+        "    deny:\n",
+        "    deny:\n      - {verbs: [get], paths: [/metrics], why: So.}\n"
+        "      - {verbs: [get], paths: [/logs/, /metrics], why: So.} # here\n",
+        "get /metrics: declared here and in ",
+    ),
     # The scenario and its folder.
     "name-differs-from-the-file": Mistake(
         EXPECTED, "scenario: shop", "scenario: store # here", "must be 'shop', as the file is named"
@@ -501,6 +557,15 @@ class Shop:
         return caught.value
 
 
+CLERK: Final = Subject("team-a", "clerk")
+
+
+def resource_questions(scenario: Scenario) -> list[ResourceQuestion]:
+    """What the scenario's declared cells ask about resources."""
+    asked = [cell.question for cell in scenario.expectations]
+    return [question for question in asked if isinstance(question, ResourceQuestion)]
+
+
 @pytest.fixture
 def shop(tmp_path: Path, discovery: Discovery) -> Shop:
     """A scenario with nothing wrong, as files."""
@@ -545,14 +610,10 @@ def test_every_verb_of_every_resource_in_every_scope_is_a_cell(shop: Shop) -> No
     """The cells are the whole product of what can be asked, not only what is declared."""
     scenario = shop.load()
 
-    asked = {
-        (str(cell.resource), cell.namespace): {
-            other.verb
-            for other in scenario.expectations
-            if (other.resource, other.namespace) == (cell.resource, cell.namespace)
-        }
-        for cell in scenario.expectations
-    }
+    asked: dict[tuple[str, str | None], set[str]] = {}
+    for question in resource_questions(scenario):
+        key = (str(question.resource), question.namespace)
+        asked.setdefault(key, set()).add(question.verb)
     named, unnamed = {"get", "update", "patch", "delete"}, set(VERBS)
     assert asked == {
         **{("pods", scope): unnamed for scope in ("team-a", "bystander", None)},
@@ -570,7 +631,7 @@ def test_what_no_line_allows_is_denied(shop: Shop) -> None:
     scenario = shop.load()
 
     allowed = {
-        cell.question: expectation.status
+        str(cell.question): expectation.status
         for cell, expectation in scenario.expectations.items()
         if expectation.status is not None
     }
@@ -578,6 +639,112 @@ def test_what_no_line_allows_is_denied(shop: Shop) -> None:
     defaults = [each for each in scenario.expectations.values() if "default deny" in each.why]
     assert len(defaults) == len(scenario.expectations) - len(allowed) - 1
     assert {each.at.line for each in defaults} == {9}
+
+
+def test_paths_are_cells_of_the_subject_that_declares_them(shop: Shop) -> None:
+    """Beside the product of `ask`, at cluster scope, allowed with their status or denied."""
+    before = list(shop.load().expectations)
+    shop.edit(
+        EXPECTED,
+        "    deny:\n",
+        "      - {verbs: {get: 404}, paths: [/metrics, /debug/x], why: Granted.}\n    deny:\n"
+        "      - {verbs: [get], paths: [/logs/], why: Not granted.}\n",
+    )
+
+    expectations = shop.load().expectations
+
+    added = {
+        cell.id: (each.status, each.why)
+        for cell, each in expectations.items()
+        if isinstance(cell.question, PathQuestion)
+    }
+    assert added == {
+        "shop:clerk:-:get:/metrics": (404, "Granted."),
+        "shop:clerk:-:get:/debug/x": (404, "Granted."),
+        "shop:clerk:-:get:/logs/": (None, "Not granted."),
+    }
+    assert [cell for cell in expectations if cell.id not in added] == before
+
+
+NAMING: Final = ("resources", "namespaces", "cluster", "names", "select", "paths")
+VALUES: Final = {
+    "resources": ["pods"],
+    "namespaces": ["team-a"],
+    "cluster": True,
+    "names": ["web"],
+    "select": "app=web",
+    "paths": ["/metrics"],
+}
+
+
+def means_something(keys: frozenset[str]) -> bool:
+    """Whether a line with these keys has one meaning: resources in some scope, or paths."""
+    return keys == {"paths"} or (
+        "paths" not in keys and "resources" in keys and bool(keys & {"namespaces", "cluster"})
+    )
+
+
+COMBINATIONS: Final = [
+    (kind, frozenset(keys))
+    for kind in ("allow", "deny")
+    for count in range(len(NAMING) + 1)
+    for keys in itertools.combinations(NAMING, count)
+    if kind == "allow" or "select" not in keys  # A denial has no such key.
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    COMBINATIONS,
+    ids=["-".join([kind, *sorted(keys)]) for kind, keys in COMBINATIONS],
+)
+def test_a_line_is_about_resources_or_about_paths(
+    shop: Shop, kind: str, keys: frozenset[str]
+) -> None:
+    """Of every combination of keys, what has no meaning is refused at its line."""
+    line = {key: VALUES[key] for key in NAMING if key in keys}
+    line |= {"verbs": {"get": 404} if kind == "allow" else ["get"], "why": "So."}
+    declared = json.dumps(line)
+    text = EXPECTATIONS.partition("    allow:\n")[0]
+    shop.write(EXPECTED, f"{text}    {kind}:\n      - {declared}\n")
+
+    if means_something(keys):
+        assert {each.why for each in shop.load().expectations.values()} > {"So."}
+    else:
+        error = shop.error()
+        assert "or paths alone" in str(error)
+        assert Position(shop.folder / EXPECTED, 12) == error.at
+
+
+def test_the_rest_is_asked_once_a_subject_and_scope(shop: Shop) -> None:
+    """Also where no cell is declared: the bystander, kube-system and the cluster scope."""
+    shop.edit(EXPECTED, "[team-a, bystander]", "[team-a]")
+    shop.edit(EXPECTED, "  cluster: true\n", "")
+    shop.edit(EXPECTED, ", nodes", "")
+    shop.edit(
+        EXPECTED,
+        "subjects:\n",
+        "subjects:\n  - serviceAccount: default\n    namespace: team-a\n",
+    )
+
+    scenario = shop.load()
+
+    assert scenario.closed_namespaces == ("team-a", "bystander", "kube-system")
+    assert [rest.id for rest in scenario.rests] == [
+        f"shop:{subject}:{scope}:everything-else"
+        for subject in ("default", "clerk")
+        for scope in ("team-a", "bystander", "kube-system", "-")
+    ]
+    assert len(set(scenario.rests)) == 8
+    assert set(scenario.defaults) == set(scenario.subjects)
+    assert {each.status for each in scenario.defaults.values()} == {None}
+
+
+def test_a_namespace_that_is_asked_anyway_is_no_second_rest(shop: Shop) -> None:
+    """A scenario that asks in the bystander or in kube-system itself has them once."""
+    shop.edit(EXPECTED, "[team-a, bystander]", "[kube-system, bystander, team-a]")
+
+    assert shop.load().closed_namespaces == ("kube-system", "bystander", "team-a")
 
 
 def test_a_line_covers_each_combination_once(shop: Shop) -> None:
@@ -602,11 +769,11 @@ def test_names_are_cells_beside_the_unnamed_one(shop: Shop) -> None:
     scenario = shop.load()
 
     gets = {
-        cell.name: each.status
-        for cell, each in scenario.expectations.items()
-        if cell.question.startswith("get pods ") and cell.namespace == "team-a"
+        question.name: scenario.expectations[Cell("shop", CLERK, question)].status
+        for question in resource_questions(scenario)
+        if str(question).startswith("get pods ") and question.namespace == "team-a"
     }
-    assert gets == {None: None, "web": 200}
+    assert gets == {"": None, "web": 200}
 
 
 def test_left_out_files_are_not_applied(shop: Shop) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from rbac_matrix.cell import ResourceQuestion
 from rbac_matrix.scenario import load_samples, load_scenario
 from rbac_matrix.yaml_file import load_documents
 
@@ -42,7 +43,11 @@ def test_an_expectations_file_loads(file: Path, discovery: Discovery) -> None:
 
     assert scenario.expectations
     assert {cell.subject for cell in scenario.expectations} == set(scenario.subjects)
-    assert {cell.resource for cell in scenario.expectations} == set(scenario.resources)
+    assert {
+        cell.question.resource
+        for cell in scenario.expectations
+        if isinstance(cell.question, ResourceQuestion)
+    } == set(scenario.resources)
     assert len({cell.id for cell in scenario.expectations}) == len(scenario.expectations)
     assert file.read_text(encoding="utf-8").startswith(SCHEMA_LINE)
 

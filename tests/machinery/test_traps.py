@@ -20,7 +20,7 @@
 | deletecollection is not delete, watch is not list | `test_requests` (the server reads back) |
 | 401 read as denied | `test_verdict` (denied-401) |
 | a lost token asks as nobody | here, `test_agent` (without a token), `test_verdict` (as nobody) |
-| grants that every ServiceAccount has | not yet: there are no cells of non-resource paths |
+| grants that every ServiceAccount has | `test_baseline`; the gate asks each of its lines |
 | the escalation rule for whoever applies a scenario | `test_answer`; only the admin applies |
 | a RoleBinding to a ClusterRole at cluster scope | cells of `tests/access`, denied by default |
 | roleRef is immutable | `test_objects`: objects are created and deleted, never changed |
@@ -37,12 +37,13 @@ import pytest
 
 from rbac_matrix import gate
 from rbac_matrix.answer import Answer
-from rbac_matrix.cell import VERBS, Cell, ResourceName, Subject
+from rbac_matrix.cell import VERBS, Cell, ResourceName, ResourceQuestion, Subject
 from rbac_matrix.errors import Position
 from rbac_matrix.gate import IdentityError
+from rbac_matrix.judges.opinion import Opinion
 from rbac_matrix.requests import Request, can_be_asked, request_for
 from rbac_matrix.scenario import Expectation
-from rbac_matrix.verdict import Outcome, Verdict, judge
+from rbac_matrix.verdict import Evidence, Outcome, Verdict, judge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,9 +55,20 @@ if TYPE_CHECKING:
 CLERK = Subject("team-a", "clerk")
 
 
-def cell(verb: Verb, resource: str, name: str | None = None) -> Cell:
-    """A question of the clerk's in the namespace of its own."""
-    return Cell("shop", CLERK, "team-a", verb, ResourceName.parse(resource), name)
+def ask(verb: Verb, resource: str, name: str = "") -> ResourceQuestion:
+    """A question in the clerk's own namespace."""
+    return ResourceQuestion(verb, ResourceName.parse(resource), "team-a", name)
+
+
+def cell(verb: Verb, resource: str) -> Cell:
+    """That question, put to the clerk."""
+    return Cell("shop", CLERK, ask(verb, resource))
+
+
+def refused(answer: Answer) -> Evidence:
+    """A refusal that the other judges agree with."""
+    denied = Opinion(allowed=False, reason="")
+    return Evidence(denied, denied, Request("GET", "/"), answer, Answer(200))
 
 
 def test_a_product_of_denials_is_as_many_verdicts() -> None:
@@ -69,8 +81,7 @@ def test_a_product_of_denials_is_as_many_verdicts() -> None:
             f'pods is forbidden: User "{CLERK.username}" cannot get resource "pods" in API group '
             '"" in the namespace "team-a"'
         )
-        answer = Answer(403, message)
-        outcomes.append(judge(asked, denied, Request("GET", "/"), answer, Answer(200)).outcome)
+        outcomes.append(judge(asked, denied, refused(Answer(403, message))).outcome)
 
     # The refusal of the get is none of the list.
     assert outcomes == [Outcome.AS_EXPECTED, Outcome.OTHER_REFUSAL]
@@ -94,7 +105,7 @@ def test_a_list_names_no_object(discovery: Discovery) -> None:
         for verb in verbs:
             for namespace in ("team-a", None):
                 if can_be_asked(served, verb, namespace):
-                    asked = Cell("shop", CLERK, namespace, verb, served.name)
+                    asked = ResourceQuestion(verb, served.name, namespace)
                     query = parse_qs(urlsplit(request_for(asked, served).path).query)
                     assert "fieldSelector" not in query
 
@@ -102,7 +113,7 @@ def test_a_list_names_no_object(discovery: Discovery) -> None:
 def test_a_create_of_a_subresource_names_its_parent(discovery: Discovery) -> None:
     """A create of an object carries no name, so resourceNames never allows it; this one does."""
     for resource, path in (("pods/eviction", "pods/web/eviction"), ("pods", "pods")):
-        asked = cell("create", resource, "web")
+        asked = ask("create", resource, "web")
         request = request_for(asked, discovery.find(asked.resource))
         assert request.path == f"/api/v1/namespaces/team-a/{path}?dryRun=All"
 
@@ -113,7 +124,7 @@ def test_exec_is_a_get_and_a_create(discovery: Discovery, resource: str) -> None
     served = discovery.find(ResourceName.parse(resource))
 
     methods = {
-        verb: request_for(cell(verb, resource), served).method
+        verb: request_for(ask(verb, resource), served).method
         for verb in VERBS
         if can_be_asked(served, verb, "team-a")
     }
@@ -130,7 +141,7 @@ def test_an_update_that_is_refused_as_a_create_is_no_refused_update() -> None:
         'in API group "batch" in the namespace "team-a"',
     )
 
-    verdict = judge(cell("update", "jobs.batch"), denied, Request("PUT", "/"), answer, Answer(200))
+    verdict = judge(cell("update", "jobs.batch"), denied, refused(answer))
 
     assert verdict.outcome is Outcome.OTHER_REFUSAL
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
-from rbac_matrix.answer import Answer
-from rbac_matrix.cell import Cell, ResourceName, Subject
+from rbac_matrix.answer import Answer, AnswerClass
+from rbac_matrix.cell import (
+    Cell,
+    PathQuestion,
+    ResourceName,
+    ResourceQuestion,
+    Rest,
+    Subject,
+)
 from rbac_matrix.errors import Position
+from rbac_matrix.judges.opinion import Opinion
+from rbac_matrix.report.terminal import rest_failure
 from rbac_matrix.requests import Request
 from rbac_matrix.scenario import Expectation
-from rbac_matrix.verdict import Outcome, Verdict, judge, not_asked, printable
-
-if TYPE_CHECKING:
-    from rbac_matrix.cell import Verb
+from rbac_matrix.verdict import Evidence, Outcome, Verdict, judge, not_asked, printable
 
 ROBOT: Final = Subject("default", "job-robot")
 AT: Final = Position(Path("/somewhere/job-robot.yaml"), 42)
@@ -23,13 +30,23 @@ REQUEST: Final = Request("DELETE", "/apis/batch/v1/namespaces/default/jobs/sampl
 
 
 def cell(
-    verb: Verb = "delete",
+    verb: str = "delete",
     resource: str = "jobs.batch",
     namespace: str | None = "default",
-    name: str | None = None,
+    name: str = "",
 ) -> Cell:
     """A question of the robot's."""
-    return Cell("job-robot", ROBOT, namespace, verb, ResourceName.parse(resource), name)
+    return Cell(
+        "job-robot",
+        ROBOT,
+        ResourceQuestion(verb, ResourceName.parse(resource), namespace, name),
+    )
+
+
+def agreed(answer: Answer, control: Answer) -> Evidence:
+    """Answers to one request, with two other judges who say what the answer means."""
+    said = Opinion(answer.answer_class is not AnswerClass.DENIED_BY_RBAC, "")
+    return Evidence(said, said, REQUEST, answer, control)
 
 
 def refusal(  # noqa: PLR0913 - each part of the message is a part of the question
@@ -105,7 +122,7 @@ OUTCOMES: Final[dict[str, tuple[Expectation, Answer, Outcome]]] = {
 @pytest.mark.parametrize(("expectation", "answer", "outcome"), OUTCOMES.values(), ids=OUTCOMES)
 def test_an_answer_is_judged(expectation: Expectation, answer: Answer, outcome: Outcome) -> None:
     """Each kind of answer to each kind of expectation, while the admin is let through."""
-    verdict = judge(cell(), expectation, REQUEST, answer, Answer(200))
+    verdict = judge(cell(), expectation, agreed(answer, Answer(200)))
 
     assert outcome is verdict.outcome
     assert verdict.as_expected is (outcome is Outcome.AS_EXPECTED)
@@ -128,12 +145,12 @@ def test_a_denial_counts_only_while_the_admin_is_let_through(
     control: Answer, outcome: Outcome
 ) -> None:
     """The same request by the admin must get past the authorizer, or the denial proves nothing."""
-    assert outcome is judge(cell(), DENIED, REQUEST, refusal(), control).outcome
+    assert outcome is judge(cell(), DENIED, agreed(refusal(), control)).outcome
 
 
 def test_an_allowance_needs_no_control() -> None:
     """The subject's own success is the proof."""
-    assert judge(cell(), ALLOWED, REQUEST, Answer(200), Answer(None, "down")).as_expected
+    assert judge(cell(), ALLOWED, agreed(Answer(200), Answer(None, "down"))).as_expected
 
 
 NAMED: Final = cell(name="blog")
@@ -144,7 +161,7 @@ NAMED: Final = cell(name="blog")
 )
 def test_a_named_cell_needs_a_denial_of_that_name(name: str, outcome: Outcome) -> None:
     """`resourceNames` makes one object's denial say nothing about another's."""
-    assert outcome is judge(NAMED, DENIED, REQUEST, refusal(name=name), Answer(200)).outcome
+    assert outcome is judge(NAMED, DENIED, agreed(refusal(name=name), Answer(200))).outcome
 
 
 def test_a_denial_at_cluster_scope_and_of_a_subresource_is_recognized() -> None:
@@ -152,7 +169,7 @@ def test_a_denial_at_cluster_scope_and_of_a_subresource_is_recognized() -> None:
     asked = cell("update", "nodes/status", None)
     answer = refusal("update", "nodes/status", group="", namespace=None)
 
-    assert judge(asked, DENIED, REQUEST, answer, Answer(200)).as_expected
+    assert judge(asked, DENIED, agreed(answer, Answer(200))).as_expected
 
 
 SENTENCES: Final[dict[str, tuple[Cell, Expectation, Answer, Answer, str]]] = {
@@ -227,8 +244,8 @@ SENTENCES: Final[dict[str, tuple[Cell, Expectation, Answer, Answer, str]]] = {
         Answer(500, "etcdserver: request timed out"),
         Answer(200),
         (
-            "job-robot delete jobs.batch in default: not answered: 500 server error etcdserver: "
-            "request timed out"
+            "job-robot delete jobs.batch in default: not answered: request: 500 server error "
+            "etcdserver: request timed out"
         ),
     ),
 }
@@ -241,7 +258,7 @@ def test_a_verdict_is_a_sentence(
     asked: Cell, expectation: Expectation, answer: Answer, control: Answer, sentence: str
 ) -> None:
     """The one line that a reader of a failed run sees first."""
-    assert sentence == judge(asked, expectation, REQUEST, answer, control).sentence
+    assert sentence == judge(asked, expectation, agreed(answer, control)).sentence
 
 
 def test_a_cell_that_is_not_asked_says_why() -> None:
@@ -260,7 +277,11 @@ def test_an_explanation_has_what_a_reader_needs() -> None:
 
     The admin's answer is there only where it decides.
     """
-    verdict = judge(cell(), DENIED, REQUEST, Answer(404, "gone\nfor good"), Answer(200))
+    by_role = Opinion(allowed=True, reason="RoleBinding default/all of Role all")
+    answer = Answer(404, "gone\nfor good")
+    evidence = Evidence(by_role, Opinion(allowed=True, reason=""), REQUEST, answer, Answer(200))
+
+    verdict = judge(cell(), DENIED, evidence)
 
     assert verdict.explanation.splitlines() == [
         "asked:     DELETE /apis/batch/v1/namespaces/default/jobs/sample?dryRun=All",
@@ -269,6 +290,7 @@ def test_an_explanation_has_what_a_reader_needs() -> None:
         "declared:  /somewhere/job-robot.yaml:42",
         "answered:  404 not found",
         "server:    gone for good",
+        "granted:   RoleBinding default/all of Role all",
         (
             "ask again: kubectl auth can-i delete jobs.batch "
             "--as=system:serviceaccount:default:job-robot -n default"
@@ -280,7 +302,7 @@ def test_a_vacuous_denial_shows_what_the_admin_got() -> None:
     """It is the admin's refusal that has to be understood."""
     control = refusal(user="kubernetes-admin")
 
-    explanation = judge(cell(), DENIED, REQUEST, refusal(), control).explanation
+    explanation = judge(cell(), DENIED, agreed(refusal(), control)).explanation
 
     (line,) = [line for line in explanation.splitlines() if line.startswith("admin got:")]
     assert line.startswith('admin got: 403 denied by RBAC jobs.batch "sample" is forbidden: User')
@@ -306,6 +328,277 @@ def test_a_question_can_be_asked_again(asked: Cell, command: str) -> None:
     verdict = Verdict(asked, DENIED, Outcome.UNEXPECTEDLY_ALLOWED)
 
     assert verdict.ask_again == f"kubectl auth can-i {command.format(ROBOT.username)}"
+
+
+METRICS: Final = Cell("job-robot", ROBOT, PathQuestion("get", "/metrics"))
+ESCALATE: Final = cell("escalate", "roles.rbac.authorization.k8s.io")
+PATH_REFUSAL: Final = Answer(403, f'forbidden: User "{ROBOT.username}" cannot get path "/metrics"')
+PATH_REQUEST: Final = Request("GET", "/metrics")
+YES: Final = Opinion(allowed=True, reason="by the policy")
+NO: Final = Opinion(allowed=False, reason="")
+
+# Every way to have one judge against the other two: who, and what that one says.
+DISSENTERS: Final = [
+    (dissenter, says) for dissenter in ("policy", "review", "request") for says in (True, False)
+]
+
+
+@pytest.mark.parametrize("expectation", [ALLOWED, DENIED], ids=["allowed", "denied"])
+@pytest.mark.parametrize(("dissenter", "says"), DISSENTERS)
+def test_one_dissenter_is_a_disagreement(
+    dissenter: str,
+    says: bool,  # noqa: FBT001 - a case
+    expectation: Expectation,
+) -> None:
+    """Whoever is right and whatever was expected, a judge is wrong; all three sides are named."""
+    said = dict.fromkeys(("policy", "review", "request"), not says) | {dissenter: says}
+    evidence = Evidence(
+        Opinion(said["policy"], "what the files grant" if said["policy"] else ""),
+        Opinion(said["review"], "RBAC: allowed by x" if said["review"] else ""),
+        REQUEST,
+        Answer(200) if said["request"] else refusal(),
+        Answer(200),
+    )
+
+    verdict = judge(cell(), expectation, evidence)
+
+    words = {name: "allowed" if allowed else "denied" for name, allowed in said.items()}
+    assert verdict.outcome is Outcome.DISAGREEMENT
+    assert not verdict.as_expected
+    assert verdict.sentence.endswith(
+        f"delete jobs.batch in default, but the judges disagree: policy says {words['policy']}, "
+        f"review says {words['review']}, request says {words['request']}"
+    )
+    assert [
+        line.rstrip(":")
+        for line in (" ".join(each.split()[:2]) for each in verdict.explanation.splitlines())
+        if line.startswith(("policy: ", "review: ", "request: "))
+    ] == [f"{name}: {word}" for name, word in words.items()]
+
+
+SILENT: Final = {
+    "policy": (Evidence(Opinion(None, "unreadable"), NO, REQUEST, refusal(), Answer(200))),
+    "review": (Evidence(NO, Opinion(None, "500 server error"), REQUEST, refusal(), Answer(200))),
+    "request": (Evidence(NO, NO, REQUEST, Answer(None, "TimeoutError"), Answer(200))),
+    "review-though-the-others-disagree": (
+        Evidence(YES, Opinion(None, "429 throttled"), REQUEST, refusal(), Answer(200))
+    ),
+    "review-though-no-request-was-made": (Evidence(NO, Opinion(None, "500 server error"))),
+}
+
+
+@pytest.mark.parametrize("expectation", [ALLOWED, DENIED], ids=["allowed", "denied"])
+@pytest.mark.parametrize("judge_name", SILENT)
+def test_a_judge_without_an_opinion_is_no_verdict(
+    judge_name: str, expectation: Expectation
+) -> None:
+    """Two who agree do not stand for three; the one that failed is named with its reason."""
+    verdict = judge(cell(), expectation, SILENT[judge_name])
+
+    assert verdict.outcome is Outcome.NOT_ANSWERED
+    assert f"not answered: {judge_name.partition('-')[0]}: " in verdict.sentence
+    assert verdict.reason.partition(": ")[2]
+
+
+WHY_NOT: Final = "no request has this verb"
+BY_TWO: Final[dict[str, tuple[Expectation, Opinion, Opinion, Outcome, str]]] = {
+    "denied": (DENIED, NO, NO, Outcome.AS_EXPECTED, "may not escalate {} (not requested)"),
+    "denied-but-granted": (
+        DENIED,
+        YES,
+        YES,
+        Outcome.UNEXPECTEDLY_ALLOWED,
+        "may not escalate {}, but it is granted",
+    ),
+    "allowed": (ALLOWED, YES, YES, Outcome.AS_EXPECTED, "may escalate {} (not requested)"),
+    "allowed-but-not-granted": (
+        ALLOWED,
+        NO,
+        NO,
+        Outcome.UNEXPECTEDLY_DENIED,
+        "may escalate {}, but nothing grants it",
+    ),
+    "policy-dissents": (
+        DENIED,
+        YES,
+        NO,
+        Outcome.DISAGREEMENT,
+        "may not escalate {}, but the judges disagree: policy says allowed, review says denied",
+    ),
+    "review-dissents": (
+        DENIED,
+        NO,
+        YES,
+        Outcome.DISAGREEMENT,
+        "may not escalate {}, but the judges disagree: policy says denied, review says allowed",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("expectation", "policy", "review", "outcome", "sentence"), BY_TWO.values(), ids=BY_TWO
+)
+def test_what_no_request_may_ask_is_judged_by_two(
+    expectation: Expectation, policy: Opinion, review: Opinion, outcome: Outcome, sentence: str
+) -> None:
+    """Policy and review decide; nothing is said of a request or of an answer."""
+    verdict = judge(ESCALATE, expectation, Evidence(policy, review, not_requested=WHY_NOT))
+
+    asked = "roles.rbac.authorization.k8s.io in default"
+    assert verdict.outcome is outcome
+    assert verdict.sentence == f"job-robot {sentence.format(asked)}"
+    assert "asked:" not in verdict.explanation
+    assert "answered:" not in verdict.explanation
+    assert "request:" not in verdict.explanation
+
+
+PATHS: Final[dict[str, tuple[Expectation, Answer, Outcome, str]]] = {
+    "denied": (DENIED, PATH_REFUSAL, Outcome.AS_EXPECTED, "may not get /metrics (403)"),
+    "granted": (
+        DENIED,
+        Answer(200),
+        Outcome.UNEXPECTEDLY_ALLOWED,
+        "may not get /metrics, but could (200)",
+    ),
+    "granted-but-not-served": (
+        DENIED,
+        Answer(404, "404 page not found"),
+        Outcome.UNEXPECTEDLY_ALLOWED,
+        "may not get /metrics, but could (RBAC let it through; then 404 not found)",
+    ),
+    "allowed": (ALLOWED, Answer(200), Outcome.AS_EXPECTED, "may get /metrics (200)"),
+    "refused": (
+        ALLOWED,
+        PATH_REFUSAL,
+        Outcome.UNEXPECTEDLY_DENIED,
+        "may get /metrics, but was refused (403)",
+    ),
+    "a-refusal-of-another-path": (
+        DENIED,
+        Answer(403, PATH_REFUSAL.message.replace("/metrics", "/logs/")),
+        Outcome.OTHER_REFUSAL,
+        "may not get /metrics, but the refusal is not RBAC's for this question",
+    ),
+    "a-refusal-of-another-user": (
+        DENIED,
+        Answer(403, PATH_REFUSAL.message.replace(ROBOT.username, "system:anonymous")),
+        Outcome.OTHER_REFUSAL,
+        "may not get /metrics, but the refusal is not RBAC's for this question",
+    ),
+    "a-refusal-of-a-resource": (
+        DENIED,
+        refusal("get"),
+        Outcome.OTHER_REFUSAL,
+        "may not get /metrics, but the refusal is not RBAC's for this question",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("expectation", "answer", "outcome", "sentence"), PATHS.values(), ids=PATHS
+)
+def test_a_path_is_judged_like_a_resource(
+    expectation: Expectation, answer: Answer, outcome: Outcome, sentence: str
+) -> None:
+    """Its refusal must be of this user and this path; its sentence has no place in it."""
+    said = Opinion(answer.answer_class is not AnswerClass.DENIED_BY_RBAC, "")
+    verdict = judge(METRICS, expectation, Evidence(said, said, PATH_REQUEST, answer, Answer(200)))
+
+    assert verdict.outcome is outcome
+    assert verdict.sentence == f"job-robot {sentence}"
+    assert verdict.explanation.splitlines()[-1] == (
+        f"ask again: kubectl auth can-i get /metrics --as={ROBOT.username}"
+    )
+
+
+GRANTED: Final = "RoleBinding default/all of Role all to Group g, rule 1 [role.yaml:7]"
+NEAREST: Final = "Role all grants get on jobs.batch, not delete [role.yaml:3]"
+
+
+def explained(evidence: Evidence, expectation: Expectation, nearest: str = "") -> list[str]:
+    """The names of the lines of an explanation that say what decided."""
+    verdict = dataclasses.replace(judge(cell(), expectation, evidence), nearest=nearest)
+    lines = verdict.explanation.splitlines()
+    return [line for line in lines if line.startswith(("granted:", "nearest:", "policy:"))]
+
+
+def test_an_explanation_names_the_grant_or_the_nearest_rule() -> None:
+    """What allowed it, or what would have had to say more."""
+    by_role = Opinion(allowed=True, reason=GRANTED)
+    allowed = Evidence(by_role, Opinion(allowed=True, reason=""), REQUEST, Answer(200), Answer(200))
+    denied = Evidence(NO, NO, REQUEST, refusal(), Answer(200))
+
+    assert explained(allowed, DENIED) == [f"granted:   {GRANTED}"]
+    assert explained(denied, ALLOWED, NEAREST) == [f"nearest:   {NEAREST}"]
+    assert explained(denied, ALLOWED) == []
+
+
+def test_a_disagreement_shows_the_three_reasons_side_by_side() -> None:
+    """The reader decides which judge is wrong, so none of them is called the grant."""
+    by_role = Opinion(allowed=True, reason=GRANTED)
+    evidence = Evidence(by_role, NO, REQUEST, refusal(), Answer(200))
+
+    lines = judge(cell(), DENIED, evidence).explanation.splitlines()
+
+    start = lines.index(f"policy:    allowed: {GRANTED}")
+    assert lines[start : start + 3] == [
+        f"policy:    allowed: {GRANTED}",
+        "review:    denied",
+        "request:   denied: 403 denied by RBAC",
+    ]
+    assert not any(line.startswith(("granted:", "nearest:")) for line in lines)
+
+
+@pytest.mark.parametrize("expectation", [ALLOWED, DENIED], ids=["allowed", "denied"])
+def test_the_same_answer_for_another_reason_is_a_disagreement(expectation: Expectation) -> None:
+    """All three say yes, but the review's grant is none that the policy knows: both are shown."""
+    other = 'RBAC: allowed by ClusterRoleBinding "x" of ClusterRole "y" to Group "z"'
+    by_other = Opinion(allowed=True, reason=other)
+    evidence = Evidence(
+        Opinion(allowed=True, reason=GRANTED),
+        by_other,
+        REQUEST,
+        Answer(200),
+        Answer(200),
+        other_grant=other,
+    )
+
+    verdict = judge(cell(), expectation, evidence)
+
+    assert verdict.outcome is Outcome.DISAGREEMENT
+    assert verdict.sentence.endswith(
+        "the judges disagree: the review names a grant that the policy does not see"
+    )
+    assert f"policy:    allowed: {GRANTED}" in verdict.explanation
+    assert f"review:    allowed: {other}" in verdict.explanation
+
+
+def test_without_a_cluster_the_policy_decides_alone() -> None:
+    """No review and no request: the sentence claims neither."""
+    granted = judge(cell(), DENIED, Evidence(YES))
+    refused = judge(cell(), ALLOWED, Evidence(NO))
+
+    assert granted.sentence == "job-robot may not delete jobs.batch in default, but it is granted"
+    assert refused.sentence == "job-robot may delete jobs.batch in default, but nothing grants it"
+    assert judge(cell(), DENIED, Evidence(NO)).as_expected
+    assert judge(cell(), ALLOWED, Evidence(YES)).as_expected
+
+
+IDS: Final = {
+    "job-robot:job-robot:default:delete:jobs.batch": cell(),
+    "job-robot:job-robot:-:list:nodes": cell("list", "nodes", None),
+    "job-robot:job-robot:default:get:pods/log:web": cell("get", "pods/log", name="web"),
+    "job-robot:job-robot:-:get:/metrics": METRICS,
+    "job-robot:job-robot:default:escalate:roles.rbac.authorization.k8s.io": ESCALATE,
+    "job-robot:job-robot:default:everything-else": Rest("job-robot", ROBOT, "default"),
+    "job-robot:job-robot:-:everything-else": Rest("job-robot", ROBOT, "-"),
+}
+
+
+@pytest.mark.parametrize(("written", "item"), IDS.items(), ids=IDS)
+def test_an_item_has_its_id(written: str, item: Cell | Rest) -> None:
+    """What `-k` selects by, and what stays the same from run to run."""
+    assert written == item.id
 
 
 PRINTABLE: Final = {
@@ -334,7 +627,22 @@ def test_no_message_reaches_a_terminal_unchecked() -> None:
     for expectation in (ALLOWED, DENIED):
         for answer in answers:
             for control in answers:
-                verdict = judge(cell(), expectation, REQUEST, answer, control)
+                verdict = judge(cell(), expectation, agreed(answer, control))
                 assert "\x1b" not in verdict.sentence + verdict.explanation
                 assert "\n" not in verdict.sentence
                 assert "\nFAILED" not in verdict.explanation
+
+
+@pytest.mark.parametrize("allowed", [True, False, None])
+def test_no_reason_reaches_a_terminal_unchecked(
+    allowed: bool | None,  # noqa: FBT001 - a case
+) -> None:
+    """What a judge or a manifest says passes through `printable` too, wherever it is shown."""
+    evil = "\x1b[2J\nFAILED nothing"
+    said = Opinion(allowed, evil)
+    for other in (said, YES, NO):
+        verdict = judge(cell(), DENIED, Evidence(said, other, not_requested=evil))
+        shown = dataclasses.replace(verdict, nearest=evil)
+        for text in (shown.sentence, shown.explanation, *rest_failure([shown, shown])):
+            assert "\x1b" not in text
+            assert "\nFAILED" not in text
