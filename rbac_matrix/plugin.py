@@ -156,9 +156,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.line(f"{provider} {version}, {counts(verdicts)}")
 
 
-def pytest_keyboard_interrupt() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
     """What an interrupt leaves half done is no failure, which pytest would make of it."""
     warnings.filterwarnings("ignore", category=pytest.PytestUnraisableExceptionWarning)
+    # An interrupt may come at an instruction that stands for no line of the source (the end of a
+    # `with` block); pytest cannot show such an entry and would end with an error of its own.
+    numbered = excinfo.traceback.filter(lambda entry: entry._rawentry.tb_lineno is not None)  # noqa: SLF001 - no public way
+    excinfo.traceback = numbered
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from rbac_matrix import plugin
 from rbac_matrix.schema import validator
 
 if TYPE_CHECKING:
@@ -458,3 +459,19 @@ def test_a_termination_cleans_up_like_ctrl_c(project: pytest.Pytester) -> None:
 
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert (project.path / "released").exists()
+
+
+def test_an_interrupt_between_two_lines_can_be_shown() -> None:
+    """Ctrl-C may come at an instruction without a line; the run still ends as interrupted."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    interrupted.__code__ = interrupted.__code__.replace(co_linetable=b"")
+    with pytest.raises(KeyboardInterrupt) as caught:
+        interrupted()
+    assert None in [entry._rawentry.tb_lineno for entry in caught.traceback]
+
+    plugin.pytest_keyboard_interrupt(caught)
+
+    assert "KeyboardInterrupt" in str(caught.getrepr(funcargs=True))
