@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from rbac_matrix.cell import ResourceName
+from rbac_matrix.recorded import recording
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -182,9 +180,7 @@ _CUSTOM_RESOURCE_VERBS = frozenset(
 
 def recorded_discovery() -> Discovery:
     """What the recorded Kubernetes version serves with its default settings."""
-    folder = resources.files("rbac_matrix") / "recorded"
-    text = (folder / "discovery-v1.36.yaml").read_text(encoding="utf-8")
-    recorded = yaml.load(text, Loader=_FAST_LOADER)  # noqa: S506 - a safe loader, in C
+    recorded = recording("discovery-v1.36")
     served = {}
     for written, entry in recorded["resources"].items():
         name = ResourceName.parse(written)
@@ -192,9 +188,6 @@ def recorded_discovery() -> Discovery:
             name, entry["version"], entry["kind"], entry["namespaced"], frozenset(entry["verbs"])
         )
     return Discovery(served, tuple(recorded["paths"]))
-
-
-_FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def record(discovery: Discovery, kubernetes_version: str) -> str:

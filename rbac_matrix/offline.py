@@ -7,15 +7,13 @@ API server agrees is what the other providers find out.
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
-
-import yaml
 
 from rbac_matrix.baseline import load_baseline
 from rbac_matrix.cell import Cell
 from rbac_matrix.discovery import parse_definitions
 from rbac_matrix.judges.written_policy import PolicyJudge
+from rbac_matrix.recorded import recording
 from rbac_matrix.universe import universe_of
 from rbac_matrix.verdict import Evidence, Verdict, judge
 
@@ -26,14 +24,11 @@ if TYPE_CHECKING:
     from rbac_matrix.scenario import Scenario
 
 RECORDED: Final = "v1.36"
-_FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def recorded_policy() -> list[Mapping[str, Any]]:
     """The roles and bindings of a stock cluster of the recorded version."""
-    file = resources.files("rbac_matrix") / "recorded" / f"policy-{RECORDED}.yaml"
-    text = file.read_text(encoding="utf-8")
-    objects: list[Mapping[str, Any]] = yaml.load(text, Loader=_FAST_LOADER)["objects"]  # noqa: S506 - a safe loader, in C
+    objects: list[Mapping[str, Any]] = recording(f"policy-{RECORDED}")["objects"]
     return objects
 
 

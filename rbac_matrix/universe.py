@@ -7,13 +7,10 @@ asked without anybody thinking of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
-
-import yaml
+from typing import TYPE_CHECKING, Final
 
 from rbac_matrix.cell import VERBS, PathQuestion, Question, ResourceName, ResourceQuestion
+from rbac_matrix.recorded import recording
 from rbac_matrix.requests import can_be_asked
 
 if TYPE_CHECKING:
@@ -46,7 +43,7 @@ def universe_of(discovery: Discovery, namespaces: Sequence[str]) -> Universe:
     scopes = (*namespaces, None)
     questions: list[Question] = list(_resource_questions(discovery, scopes))
     not_requested: dict[Question, str] = {}
-    for path in sorted({*discovery.paths, *_data()["unlisted_paths"]}):
+    for path in sorted({*discovery.paths, *recording("beyond-discovery")["unlisted_paths"]}):
         question = PathQuestion("get", path)
         questions.append(question)
         if path in _UNSAFE_PATHS:
@@ -73,7 +70,7 @@ def _special(
     discovery: Discovery, scopes: Sequence[str | None]
 ) -> Iterator[tuple[ResourceQuestion, str]]:
     """The verbs that the API server asks about on its own, beside a request's."""
-    for entry in _data()["special_verbs"]:
+    for entry in recording("beyond-discovery")["special_verbs"]:
         for text in entry["resources"]:
             name = ResourceName.parse(text)
             served = discovery.served.get(name.parent)
@@ -84,13 +81,6 @@ def _special(
                     continue  # No such resource is stored: the server asks at cluster scope.
                 for verb in entry["verbs"]:
                     yield ResourceQuestion(verb, name, scope), entry["why"]
-
-
-@cache
-def _data() -> dict[str, Any]:
-    file = resources.files("rbac_matrix") / "recorded" / "beyond-discovery.yaml"
-    data: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return data
 
 
 _UNSAFE_PATHS: Final[Mapping[str, str]] = {
