@@ -24,6 +24,7 @@ from rbac_matrix.errors import InputError, RbacMatrixError
 from rbac_matrix.judges.review import ReviewJudge
 from rbac_matrix.judges.written_policy import PolicyJudge
 from rbac_matrix.objects import Objects
+from rbac_matrix.probe.reviewer import REVIEWER, reviewer_objects
 from rbac_matrix.probe.start import admin_probe, subject_probes
 from rbac_matrix.requests import Request
 from rbac_matrix.scenario import BYSTANDER, STOCK_SERVICE_ACCOUNT
@@ -218,16 +219,17 @@ class Gate:
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BYSTANDER}},
             "the bystander namespace",
         )
+        for body in reviewer_objects():
+            self._objects.create(body, "the reviewer")
         for found in self._shared:
             self._objects.create(found.body, str(found.at))
         subjects = sorted({each.subject for wanted in self._wanted.values() for each in wanted})
         self._wait_for_service_accounts(subjects)
         self._probes = self._stack.enter_context(
-            subject_probes(self._cluster, self._admin, self._objects, subjects)
+            subject_probes(self._cluster, self._admin, self._objects, [*subjects, REVIEWER])
         )
         self._admin_probe = self._stack.enter_context(admin_probe(self._cluster.admin))
-        reviewer = self._stack.enter_context(admin_probe(self._cluster.admin))
-        self._review = ReviewJudge(reviewer, ASK_DEADLINE)
+        self._review = ReviewJudge(self._probes[REVIEWER], ASK_DEADLINE)
         for subject, probe in self._probes.items():
             _confirm_identity(subject, probe)
         self._say(f"{len(subjects)} probes ask as who they should be")

@@ -106,46 +106,57 @@ class _Candidate:
         )
 
 
-def nearest_rule(
-    bindings: Bindings, user: str, groups: Sequence[str], question: Question
-) -> NearestRule:
-    """The rule that comes nearest to granting a question that is denied.
+class Neighbourhood:
+    """Every rule that may come near to granting a user something, sorted once for all questions."""
 
-    Args:
-        bindings: All that are in force.
-        user: Who asks.
-        groups: The groups of who asks.
-        question: What is denied.
-    """
-    found = min(
-        _candidates(bindings, user, groups, question), key=lambda one: one.order, default=None
-    )
-    if found is None:
-        what = question.path if isinstance(question, PathQuestion) else str(question.resource)
-        return NearestRule(f"no rule of any role that is bound to it speaks of {what}", (), None)
-    sentence = _Sentence(bindings, user, groups, question, found)
-    return NearestRule(sentence.text(), found.lacks, found.origin)
+    def __init__(self, bindings: Bindings, user: str, groups: Sequence[str]) -> None:
+        """Sort the bindings.
 
+        Args:
+            bindings: All that are in force.
+            user: Who asks.
+            groups: The groups of who asks.
+        """
+        self._bindings, self._user, self._groups = bindings, user, groups
+        self._own: list[tuple[Binding, Role | None]] = []
+        self._others: list[tuple[Binding, Role, float]] = []
+        for binding in bindings.bindings:
+            role = bindings.role_of(binding)
+            if binding.subject_for(user, groups) is not None:
+                self._own.append((binding, role))
+            elif role is not None and binding.origin is not None:
+                self._others.append((binding, role, _unlike(binding, user)))
+        bound = {id(bindings.role_of(binding)) for binding in bindings.bindings}
+        self._unbound = [
+            role
+            for role in bindings.roles.values()
+            if role.origin is not None and id(role) not in bound
+        ]
 
-def _candidates(
-    bindings: Bindings, user: str, groups: Sequence[str], question: Question
-) -> Iterator[_Candidate]:
-    namespace = question.namespace if isinstance(question, ResourceQuestion) else None
-    for binding in bindings.bindings:
-        in_scope = binding.namespace in (None, namespace)
-        if binding.subject_for(user, groups) is not None:
-            yield from _of_own(binding, bindings.role_of(binding), question, in_scope=in_scope)
-        elif in_scope and binding.origin is not None:
-            role, unlike = bindings.role_of(binding), _unlike(binding, user)
-            for rule in _granting(role, question):
-                yield _Candidate((Lack.SUBJECT,), binding, role, rule, unlike)
-    bound = {id(bindings.role_of(binding)) for binding in bindings.bindings}
-    for role in bindings.roles.values():
-        # No binding could give a Role to another namespace than its own.
-        in_scope = role.namespace in (None, namespace)
-        if in_scope and role.origin is not None and id(role) not in bound:
-            for rule in _granting(role, question):
-                yield _Candidate((Lack.BINDING,), None, role, rule)
+    def nearest(self, question: Question) -> NearestRule:
+        """The rule that comes nearest to granting a question that is denied."""
+        found = min(self._candidates(question), key=lambda one: one.order, default=None)
+        if found is None:
+            what = question.path if isinstance(question, PathQuestion) else str(question.resource)
+            none = f"no rule of any role that is bound to it speaks of {what}"
+            return NearestRule(none, (), None)
+        sentence = _Sentence(self._bindings, self._user, self._groups, question, found)
+        return NearestRule(sentence.text(), found.lacks, found.origin)
+
+    def _candidates(self, question: Question) -> Iterator[_Candidate]:
+        namespace = question.namespace if isinstance(question, ResourceQuestion) else None
+        scopes = (None, namespace)
+        for binding, role in self._own:
+            yield from _of_own(binding, role, question, in_scope=binding.namespace in scopes)
+        for binding, other, unlike in self._others:
+            if binding.namespace in scopes:
+                for rule in _granting(other, question):
+                    yield _Candidate((Lack.SUBJECT,), binding, other, rule, unlike)
+        for unbound in self._unbound:
+            # No binding could give a Role to another namespace than its own.
+            if unbound.namespace in scopes:
+                for rule in _granting(unbound, question):
+                    yield _Candidate((Lack.BINDING,), None, unbound, rule)
 
 
 def _of_own(
@@ -161,8 +172,8 @@ def _of_own(
             yield _Candidate(lacks if in_scope else (*lacks, Lack.SCOPE), binding, role, rule)
 
 
-def _granting(role: Role | None, question: Question) -> Iterator[Rule]:
-    return (rule for rule in (role.rules if role else ()) if _lacks_of(rule, question) == ())
+def _granting(role: Role, question: Question) -> Iterator[Rule]:
+    return (rule for rule in role.rules if _lacks_of(rule, question) == ())
 
 
 def _lacks_of(rule: Rule, question: Question) -> tuple[Lack, ...] | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from rbac_matrix.cell import PathQuestion
 from rbac_matrix.judges.bindings import RBAC_GROUP, Bindings
-from rbac_matrix.judges.nearest import NearestRule, nearest_rule
+from rbac_matrix.judges.nearest import NearestRule, Neighbourhood
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -69,7 +69,7 @@ class Decision:
     allowed: bool
     grant: Grant | None
     unresolved: tuple[str, ...]
-    _asked: tuple[Bindings, str, tuple[str, ...], Question] = field(repr=False, compare=False)
+    _asked: tuple[Policy, str, tuple[str, ...], Question] = field(repr=False, compare=False)
 
     @property
     def reason(self) -> str:
@@ -83,7 +83,10 @@ class Decision:
     @property
     def nearest(self) -> NearestRule | None:
         """The rule that comes nearest to granting it; None where it is granted."""
-        return None if self.allowed else nearest_rule(*self._asked)
+        if self.allowed:
+            return None
+        policy, user, groups, question = self._asked
+        return policy.nearest_rule(user, groups, question)
 
 
 class Policy:
@@ -104,6 +107,7 @@ class Policy:
                         key = (binding.namespace, kind, name)
                         self._by_subject.setdefault(key, []).append(number)
         self._reaches: dict[tuple[str, tuple[str, ...], str | None], _Reach] = {}
+        self._neighbourhoods: dict[tuple[str, tuple[str, ...]], Neighbourhood] = {}
 
     @classmethod
     def of(cls, objects: Iterable[Written]) -> Self:
@@ -124,9 +128,7 @@ class Policy:
         groups = tuple(groups)
         reach = self._reach(user, groups, question)
         grant = next(reach.grants(question), None)
-        return Decision(
-            grant is not None, grant, reach.unresolved, (self.bindings, user, groups, question)
-        )
+        return Decision(grant is not None, grant, reach.unresolved, (self, user, groups, question))
 
     def all_grants(self, user: str, groups: Sequence[str], question: Question) -> list[Grant]:
         """Everything that allows a question, each binding once with its first rule.
@@ -151,6 +153,13 @@ class Policy:
             return sorted(_sentences(said)) == sorted(_sentences(reason))
         scope = grants[0].binding.kind
         return reason in {grant.reason for grant in grants if grant.binding.kind == scope}
+
+    def nearest_rule(self, user: str, groups: Sequence[str], question: Question) -> NearestRule:
+        """The rule that comes nearest to granting a question that is denied."""
+        who = (user, tuple(groups))
+        if (found := self._neighbourhoods.get(who)) is None:
+            found = self._neighbourhoods[who] = Neighbourhood(self.bindings, user, groups)
+        return found.nearest(question)
 
     def _reach(self, user: str, groups: tuple[str, ...], question: Question) -> _Reach:
         namespace = None if isinstance(question, PathQuestion) else question.namespace

@@ -1,4 +1,4 @@
-"""The review judge: asks the API server's SubjectAccessReview, as the admin."""
+"""The review judge: asks the API server's SubjectAccessReview."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _REVIEWS: Final = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 class ReviewJudge:
     """Reviews with the subject's user name and all of its groups."""
 
-    def __init__(self, admin: ProbeSession, deadline: float) -> None:
-        """Ask through the admin's agent.
+    def __init__(self, reviewer: ProbeSession, deadline: float) -> None:
+        """Ask through an agent.
 
         Args:
-            admin: An agent with the admin's credentials.
+            reviewer: An agent whose identity may create reviews.
             deadline: Seconds for the questions of one call.
         """
-        self._admin = admin
+        self._reviewer = reviewer
         self._deadline = deadline
 
     def opinions(self, subject: Subject, questions: Sequence[Question]) -> list[Opinion]:
         """What the API server's authorizer says; no opinion where a review was not answered."""
         requests = [review_request(subject, question) for question in questions]
-        return [_opinion(answer) for answer in self._admin.ask(requests, self._deadline)]
+        return [_opinion(answer) for answer in self._reviewer.ask(requests, self._deadline)]
 
 
 def review_request(subject: Subject, question: Question) -> Request:

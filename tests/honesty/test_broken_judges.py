@@ -191,7 +191,7 @@ def _swapped(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextlib.contextmanager
     def swap(*given: Any) -> Iterator[dict[Subject, ProbeSession]]:  # noqa: ANN401 - passed on
         with honest(*given) as probes:
-            yield {NOBODY: probes[EXPORTER], EXPORTER: probes[NOBODY]}
+            yield {**probes, NOBODY: probes[EXPORTER], EXPORTER: probes[NOBODY]}
 
     monkeypatch.setattr(module, "subject_probes", swap)
 
@@ -260,19 +260,14 @@ def test_a_control_that_is_refused_too(
     token = tmp_path / "token"
     token.touch(mode=0o600)
     token.write_text(admin.token(NOBODY, 3600))
-    started = []
 
     @contextlib.contextmanager
     def powerless(credentials: Credentials) -> Iterator[ProbeSession]:
-        started.append(credentials)
-        # The first is for the admin's control, the second for the review judge.
-        own = dataclasses.replace(credentials, token_file=token)
-        with honest(own if len(started) == 1 else credentials) as probe:
+        with honest(dataclasses.replace(credentials, token_file=token)) as probe:
             yield probe
 
     monkeypatch.setattr(module, "admin_probe", powerless)
     verdicts = ask()
 
-    assert len(started) == 2
     requested = {cell for cell, verdict in verdicts.items() if verdict.answer is not None}
     assert set(wrong(verdicts, Outcome.VACUOUS)) == requested - granted(verdicts)

@@ -118,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         elif kind == "hangs":
             self._hang()
         else:
-            self._send(200, "{}")
+            self._answer_in_another_form(kind, path)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - as inherited
 
@@ -132,6 +132,24 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body.encode())
+
+    def _answer_in_another_form(self, kind: str, path: str) -> None:
+        if kind == "chunks":
+            self.send_response(403 if path.endswith("refused") else 201)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for part in ('{"message": ', '"refused', ' in parts"}', ""):
+                self.wfile.write(f"{len(part):x};note\r\n{part}\r\n".encode())
+        elif kind == "unsized":
+            self.send_response(403)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(b"refused until the end")
+        elif kind == "garbage":
+            self.wfile.write(b"+OK this is not HTTP\r\n\r\n")
+            self.close_connection = True
+        else:
+            self._send(200, "{}")
 
     def _hang(self) -> None:
         self.server.hanging.set()
@@ -242,7 +260,7 @@ def test_a_server_that_drops_every_connection_is_no_answer(
     (answer,) = probe().ask(get("/drops"), SOON)
 
     assert answer.answer_class is AnswerClass.NO_ANSWER
-    assert "RemoteDisconnected" in answer.message
+    assert "DisconnectedError" in answer.message
     assert server.times("/drops") == 1
 
 
@@ -323,7 +341,7 @@ def test_without_a_token_nothing_is_asked(
     (answer,) = probe().ask(get("/denied/1"), SOON)
 
     assert answer.answer_class is AnswerClass.NO_ANSWER
-    assert f"{credentials.token_file} is empty" in answer.message
+    assert f"{credentials.token_file} holds no token" in answer.message
     assert server.seen == []
 
 
@@ -419,6 +437,40 @@ def test_a_refusal_keeps_its_whole_message(probe: Callable[..., ProbeSession]) -
     assert answer.message == "refused " + "x" * 10_000
 
 
+def test_a_body_in_chunks_is_put_together(
+    server: ApiServer, probe: Callable[..., ProbeSession]
+) -> None:
+    """A long refusal or review comes in chunks; the connection is kept after it."""
+    refused, reviewed, after = probe("--threads", "1").ask(
+        [*get("/chunks/refused"), replace(get("/chunks")[0], reads_body=True), *get("/denied")],
+        SOON,
+    )
+
+    assert (refused.status, refused.message) == (403, "refused in parts")
+    assert reviewed.body == '{"message": "refused in parts"}'
+    assert after.status == 403
+    assert len({seen.connection for seen in server.seen}) == 1
+
+
+def test_a_body_without_a_length_ends_with_the_connection(
+    server: ApiServer, probe: Callable[..., ProbeSession]
+) -> None:
+    """A proxy in between may answer so; the next request opens another connection."""
+    unsized, after = probe("--threads", "1").ask(get("/unsized", "/denied"), SOON)
+
+    assert (unsized.status, unsized.message) == (403, "refused until the end")
+    assert after.status == 403
+    assert len({seen.connection for seen in server.seen}) == 2
+
+
+def test_what_is_not_http_is_no_answer(probe: Callable[..., ProbeSession]) -> None:
+    """A server that speaks something else has decided nothing."""
+    (answer,) = probe().ask(get("/garbage"), SOON)
+
+    assert answer.answer_class is AnswerClass.NO_ANSWER
+    assert "not an HTTP/1.1 answer: b'+OK this is not HTTP'" in answer.message
+
+
 def test_bodies_arrive_with_their_type(
     server: ApiServer, probe: Callable[..., ProbeSession]
 ) -> None:
@@ -439,7 +491,7 @@ def test_a_request_that_cannot_be_sent_is_no_answer(probe: Callable[..., ProbeSe
         get("/ok HTTP/1.1\r\nX: y\r\n\r\nGET /ok", "/denied/1"), SOON
     )
 
-    assert "InvalidURL" in broken.message
+    assert "cannot be part of a request line" in broken.message
     assert after.status == 403
 
 
