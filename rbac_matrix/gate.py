@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 from rbac_matrix.aggregation import concerns_aggregation, wait_for_aggregation
@@ -21,22 +19,23 @@ from rbac_matrix.cell import Cell, ResourceName, Rest, Subject
 from rbac_matrix.deadline import poll
 from rbac_matrix.discovery import ResourceNotServedError, parse_definitions
 from rbac_matrix.errors import InputError, RbacMatrixError
+from rbac_matrix.judges.request import RequestJudge
 from rbac_matrix.judges.review import ReviewJudge
 from rbac_matrix.judges.written_policy import PolicyJudge
+from rbac_matrix.judging import decide
 from rbac_matrix.objects import Objects
 from rbac_matrix.probe.reviewer import REVIEWER, reviewer_objects
 from rbac_matrix.probe.start import admin_probe, subject_probes
 from rbac_matrix.requests import Request
 from rbac_matrix.scenario import BYSTANDER, STOCK_SERVICE_ACCOUNT
 from rbac_matrix.settle import settle
-from rbac_matrix.verdict import Evidence, Verdict, judge, not_asked
+from rbac_matrix.verdict import Verdict, not_asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from rbac_matrix.admin import Admin
-    from rbac_matrix.answer import Answer
     from rbac_matrix.cases import Case
     from rbac_matrix.clusters.cluster import Cluster
     from rbac_matrix.manifests import ManifestObject
@@ -89,8 +88,6 @@ class Gate:
         baseline = load_baseline(admin.version())
         self._cases = Cases(self._objects, baseline, runs_pods=cluster.runs_pods)
         self._stack = ExitStack()
-        self._probes: Mapping[Subject, ProbeSession] = {}
-        self._controls: dict[Request, Answer] = {}
         self._shared = _shared_objects(scenarios)
         self.verdicts: dict[Cell, Verdict] = {}
         self.rests: dict[Rest, list[Verdict]] = {}
@@ -156,16 +153,26 @@ class Gate:
                 cases += self._cases.rest(scenario, rests)
             self.rests |= {rest: [] for rest in rests}
             self._settle(scenario)
-            self._decide(scenario, [case for case in cases if not case.not_asked])
-            for case in cases:
-                if case.not_asked:
-                    verdict = not_asked(case.cell, case.expectation, case.not_asked)
-                    self.verdicts[case.cell] = verdict
+            self._judge(scenario, cases)
         finally:
             self._objects.remove_since(mark)
         self._serve_definitions(scenario, wanted=False)
         self._settle(scenario)
         return sum(1 for case in cases if not case.not_asked)
+
+    def _judge(self, scenario: Scenario, cases: Sequence[Case]) -> None:
+        """Have the judges decide, and keep each verdict where its item looks for it."""
+        asked = [case for case in cases if not case.not_asked]
+        policy = PolicyJudge(scenario.objects, self._stock)
+        for verdict in decide(asked, policy, self._review, self._request):
+            cell = verdict.cell
+            self.verdicts[cell] = verdict
+            if cell not in scenario.expectations:
+                self.rests[Rest(cell.scenario, cell.subject, cell.question.scope)].append(verdict)
+        for case in cases:
+            if case.not_asked:
+                verdict = not_asked(case.cell, case.expectation, case.not_asked)
+                self.verdicts[case.cell] = verdict
 
     def _serve_definitions(self, scenario: Scenario, *, wanted: bool) -> None:
         """Wait until what the scenario's own definitions add is served, or is gone again."""
@@ -225,12 +232,13 @@ class Gate:
             self._objects.create(found.body, str(found.at))
         subjects = sorted({each.subject for wanted in self._wanted.values() for each in wanted})
         self._wait_for_service_accounts(subjects)
-        self._probes = self._stack.enter_context(
+        probes = self._stack.enter_context(
             subject_probes(self._cluster, self._admin, self._objects, [*subjects, REVIEWER])
         )
-        self._admin_probe = self._stack.enter_context(admin_probe(self._cluster.admin))
-        self._review = ReviewJudge(self._probes[REVIEWER], ASK_DEADLINE)
-        for subject, probe in self._probes.items():
+        control = self._stack.enter_context(admin_probe(self._cluster.admin))
+        self._review = ReviewJudge(probes[REVIEWER], ASK_DEADLINE)
+        self._request = RequestJudge(probes, control, ASK_DEADLINE)
+        for subject, probe in probes.items():
             _confirm_identity(subject, probe)
         self._say(f"{len(subjects)} probes ask as who they should be")
 
@@ -249,69 +257,6 @@ class Gate:
             return ", ".join(late)
 
         poll("waiting for the default ServiceAccounts", missing, EXISTS_DEADLINE)
-
-    def _decide(self, scenario: Scenario, cases: Sequence[Case]) -> None:
-        """Have the three judges decide all cases at the same time, and compare what they say."""
-        by_subject: dict[Subject, list[Case]] = {}
-        for case in cases:
-            by_subject.setdefault(case.cell.subject, []).append(case)
-        policy = PolicyJudge(scenario.objects, self._stock)
-        with ThreadPoolExecutor(max_workers=len(by_subject) + 2) as pool:
-            controls = pool.submit(self._control, cases)
-            reviews = pool.submit(
-                lambda: {
-                    subject: self._review.opinions(subject, [case.cell.question for case in own])
-                    for subject, own in by_subject.items()
-                }
-            )
-            answers = {
-                subject: pool.submit(self._requested, subject, own)
-                for subject, own in by_subject.items()
-            }
-            decided = {
-                subject: policy.opinions(subject, [case.cell.question for case in own])
-                for subject, own in by_subject.items()
-            }
-        controls.result()
-        for subject, own in by_subject.items():
-            answered = answers[subject].result()
-            said = zip(own, decided[subject], reviews.result()[subject], strict=True)
-            for case, by_policy, by_review in said:
-                said_otherwise = by_review.allowed and not policy.may_say(
-                    subject, case.cell.question, by_review.reason
-                )
-                evidence = Evidence(
-                    by_policy,
-                    by_review,
-                    case.request,
-                    answered.get(case.request) if case.request else None,
-                    self._controls.get(case.request) if case.request else None,
-                    case.not_requested,
-                    by_review.reason if by_policy.allowed and said_otherwise else "",
-                )
-                self._keep(scenario, judge(case.cell, case.expectation, evidence), policy)
-
-    def _keep(self, scenario: Scenario, verdict: Verdict, policy: PolicyJudge) -> None:
-        """Keep a verdict where its item looks for it; a denial with the nearest rule."""
-        cell = verdict.cell
-        if verdict.evidence and not verdict.evidence.policy.allowed:
-            verdict = replace(verdict, nearest=policy.nearest(cell.subject, cell.question))
-        self.verdicts[cell] = verdict
-        if cell not in scenario.expectations:
-            self.rests[Rest(cell.scenario, cell.subject, cell.question.scope)].append(verdict)
-
-    def _control(self, cases: Sequence[Case]) -> None:
-        """Have the admin send each request once in a run."""
-        new = {case.request: None for case in cases if case.request is not None}
-        requests = [request for request in new if request not in self._controls]
-        answers = self._admin_probe.ask(requests, ASK_DEADLINE)
-        self._controls |= dict(zip(requests, answers, strict=True))
-
-    def _requested(self, subject: Subject, cases: Sequence[Case]) -> dict[Request, Answer]:
-        """What the subject's probe gets for each request."""
-        requests = [case.request for case in cases if case.request is not None]
-        answers = self._probes[subject].ask(requests, ASK_DEADLINE)
-        return dict(zip(requests, answers, strict=True))
 
 
 def _shared_objects(scenarios: Iterable[Scenario]) -> list[ManifestObject]:

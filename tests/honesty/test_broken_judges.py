@@ -180,7 +180,7 @@ def test_a_review_judge_that_is_not_answered(
     verdicts = ask()
 
     assert {verdict.outcome for verdict in verdicts.values()} == {Outcome.NOT_ANSWERED}
-    assert "not answered: review: 404 not found" in verdicts[f"default:{LIST_PODS}"].sentence
+    assert "not answered: review: 403 denied by RBAC" in verdicts[f"default:{LIST_PODS}"].sentence
 
 
 @pytest.fixture

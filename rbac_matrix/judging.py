@@ -1,0 +1,74 @@
+"""From cases to verdicts: three judges decide at the same time, and what they say is compared."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rbac_matrix.verdict import Evidence, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rbac_matrix.cases import Case
+    from rbac_matrix.cell import Cell, Subject
+    from rbac_matrix.judges.opinion import Opinion
+    from rbac_matrix.judges.request import RequestJudge
+    from rbac_matrix.judges.review import ReviewJudge
+    from rbac_matrix.judges.written_policy import PolicyJudge
+    from rbac_matrix.requests import Request
+    from rbac_matrix.verdict import Verdict
+
+
+def decide(
+    cases: Sequence[Case], policy: PolicyJudge, review: ReviewJudge, request: RequestJudge
+) -> Iterator[Verdict]:
+    """The verdicts of cases, subject by subject; all judges are asked before the first comes."""
+    by_subject: dict[Subject, list[Case]] = {}
+    for case in cases:
+        by_subject.setdefault(case.cell.subject, []).append(case)
+    with ThreadPoolExecutor(max_workers=len(by_subject) + 2) as pool:
+        answers = {
+            subject: pool.submit(request.answers, subject, _requests(own))
+            for subject, own in by_subject.items()
+        }
+        controls = pool.submit(request.controls, _requests(cases))
+        reviews = pool.submit(
+            lambda: {
+                subject: review.opinions(subject, [case.cell.question for case in own])
+                for subject, own in by_subject.items()
+            }
+        )
+        decided = {
+            subject: policy.opinions(subject, [case.cell.question for case in own])
+            for subject, own in by_subject.items()
+        }
+    for subject, own in by_subject.items():
+        opinions = zip(own, decided[subject], reviews.result()[subject], strict=True)
+        for case, by_policy, by_review in opinions:
+            evidence = Evidence(
+                by_policy,
+                by_review,
+                case.request,
+                answers[subject].result().get(case.request) if case.request else None,
+                controls.result().get(case.request) if case.request else None,
+                case.not_requested,
+                _other_grant(case.cell, policy, by_policy, by_review),
+            )
+            verdict = judge(case.cell, case.expectation, evidence)
+            if not by_policy.allowed:
+                verdict = replace(verdict, nearest=policy.nearest(subject, case.cell.question))
+            yield verdict
+
+
+def _requests(cases: Sequence[Case]) -> list[Request]:
+    return [case.request for case in cases if case.request is not None]
+
+
+def _other_grant(cell: Cell, policy: PolicyJudge, by_policy: Opinion, by_review: Opinion) -> str:
+    """The reason of a review that allows for another reason than the policy may give."""
+    if not (by_policy.allowed and by_review.allowed):
+        return ""
+    expected = policy.may_say(cell.subject, cell.question, by_review.reason)
+    return "" if expected else by_review.reason
