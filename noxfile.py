@@ -65,6 +65,12 @@ def differential_long(session: nox.Session) -> None:
     _differential(session, "--comparisons", "1000000")
 
 
+@nox.session(default=False, tags=["cluster"])
+def bench(session: nox.Session) -> None:
+    """Measure the judges beside wrk and kubectl on the same API server; needs both on PATH."""
+    run_pytest(session, "tests/bench")
+
+
 def _differential(session: nox.Session, *args: str) -> None:
     install(session, *nox.project.dependency_groups(PYPROJECT, "differential"))
     pytest(session, "tests/differential", "--cluster", "embedded", *args)

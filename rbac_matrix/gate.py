@@ -58,7 +58,16 @@ class IdentityError(RbacMatrixError):
 
 
 class Gate:
-    """The verdicts of some cells of some scenarios on one cluster; asked when first wanted."""
+    """The verdicts of some cells of some scenarios on one cluster; asked when first wanted.
+
+    Attributes:
+        objects: What is created on the cluster.
+        cases: Makes cells into what is asked.
+        review: The review judge; there once the gate is entered.
+        request: The request judge; likewise.
+        verdicts: What came of each cell that was asked.
+        rests: The verdicts of each subject and scope beyond the declared cells.
+    """
 
     def __init__(
         self,
@@ -84,9 +93,9 @@ class Gate:
         self._admin = admin
         self._say = say
         self._wanted = dict(scenarios)
-        self._objects = Objects(admin, admin.discovery())
+        self.objects = Objects(admin, admin.discovery())
         baseline = load_baseline(admin.version())
-        self._cases = Cases(self._objects, baseline, runs_pods=cluster.runs_pods)
+        self.cases = Cases(self.objects, baseline, runs_pods=cluster.runs_pods)
         self._stack = ExitStack()
         self._shared = _shared_objects(scenarios)
         self.verdicts: dict[Cell, Verdict] = {}
@@ -117,7 +126,7 @@ class Gate:
         self._stack.close()
         if not self._cluster.disposable:
             self._say("removing what this run created")
-            self._objects.remove_since(0)
+            self.objects.remove_since(0)
 
     def ask(self, scenario: Scenario) -> None:
         """Ask the wanted cells of a scenario, once; the verdicts are in `verdicts` afterwards.
@@ -140,22 +149,22 @@ class Gate:
 
     def _apply_and_ask(self, scenario: Scenario, wanted: Sequence[Cell | Rest]) -> int:
         """Ask while the scenario's objects are there; how many cells were asked."""
-        mark = self._objects.mark()
+        mark = self.objects.mark()
         try:
             for found in scenario.objects:
                 if found.kind not in _SHARED_KINDS:
-                    self._objects.create(found.body, str(found.at))
+                    self.objects.create(found.body, str(found.at))
             self._serve_definitions(scenario, wanted=True)
             cells = [cell for cell in wanted if isinstance(cell, Cell)]
             rests = [rest for rest in wanted if isinstance(rest, Rest)]
-            cases = self._cases.declared(scenario, cells)
+            cases = self.cases.declared(scenario, cells)
             if rests:
-                cases += self._cases.rest(scenario, rests)
+                cases += self.cases.rest(scenario, rests)
             self.rests |= {rest: [] for rest in rests}
             self._settle(scenario)
             self._judge(scenario, cases)
         finally:
-            self._objects.remove_since(mark)
+            self.objects.remove_since(mark)
         self._serve_definitions(scenario, wanted=False)
         self._settle(scenario)
         return sum(1 for case in cases if not case.not_asked)
@@ -164,7 +173,7 @@ class Gate:
         """Have the judges decide, and keep each verdict where its item looks for it."""
         asked = [case for case in cases if not case.not_asked]
         policy = PolicyJudge(scenario.objects, self._stock)
-        for verdict in decide(asked, policy, self._review, self._request):
+        for verdict in decide(asked, policy, self.review, self.request):
             cell = verdict.cell
             self.verdicts[cell] = verdict
             if cell not in scenario.expectations:
@@ -181,8 +190,8 @@ class Gate:
             return
 
         def missing() -> str:
-            self._objects.discovery = self._admin.discovery()
-            served = self._objects.discovery.served
+            self.objects.discovery = self._admin.discovery()
+            served = self.objects.discovery.served
             return ", ".join(str(one.name) for one in defined if (one.name in served) is not wanted)
 
         state = "served" if wanted else "gone"
@@ -192,26 +201,26 @@ class Gate:
         """Wait until what was applied, or removed, of a scenario is in force."""
         if concerns_aggregation(scenario.objects):
             wait_for_aggregation(self._admin)
-        settle(self._admin, self._objects)
+        settle(self._admin, self.objects)
 
     def _check(self, scenario: Scenario) -> None:
         """Compare what the scenario speaks of with what the cluster has."""
         kinds = {found.kind for found in scenario.objects}
         for name, at in scenario.resources.items():
             try:
-                self._objects.discovery.find(name)
+                self.objects.discovery.find(name)
             except ResourceNotServedError as error:
                 if "CustomResourceDefinition" not in kinds:
                     raise InputError(at, f"on this cluster {error}") from None
         defined = {found.name for found in scenario.objects if found.kind == "ClusterRole"}
-        cluster_roles = self._objects.discovery.find(
+        cluster_roles = self.objects.discovery.find(
             ResourceName("rbac.authorization.k8s.io", "clusterroles")
         )
         for binding in scenario.objects:
             reference = binding.body.get("roleRef", {})
             if reference.get("kind") != "ClusterRole" or reference["name"] in defined:
                 continue
-            if self._objects.get(cluster_roles, None, reference["name"]) is None:
+            if self.objects.get(cluster_roles, None, reference["name"]) is None:
                 raise InputError(
                     binding.at,
                     f"{binding} refers to ClusterRole {reference['name']!r}, which neither a "
@@ -219,32 +228,32 @@ class Gate:
                 )
 
     def _prepare(self) -> None:
-        if leftovers := self._objects.remove_leftovers():
+        if leftovers := self.objects.remove_leftovers():
             self._say(f"removed {len(leftovers)} objects that an earlier run left behind")
         self._stock = self._admin.policy_objects()
-        self._objects.create(
+        self.objects.create(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BYSTANDER}},
             "the bystander namespace",
         )
         for body in reviewer_objects():
-            self._objects.create(body, "the reviewer")
+            self.objects.create(body, "the reviewer")
         for found in self._shared:
-            self._objects.create(found.body, str(found.at))
+            self.objects.create(found.body, str(found.at))
         subjects = sorted({each.subject for wanted in self._wanted.values() for each in wanted})
         self._wait_for_service_accounts(subjects)
         probes = self._stack.enter_context(
-            subject_probes(self._cluster, self._admin, self._objects, [*subjects, REVIEWER])
+            subject_probes(self._cluster, self._admin, self.objects, [*subjects, REVIEWER])
         )
         control = self._stack.enter_context(admin_probe(self._cluster.admin))
-        self._review = ReviewJudge(probes[REVIEWER], ASK_DEADLINE)
-        self._request = RequestJudge(probes, control, ASK_DEADLINE)
+        self.review = ReviewJudge(probes[REVIEWER], ASK_DEADLINE)
+        self.request = RequestJudge(probes, control, ASK_DEADLINE)
         for subject, probe in probes.items():
             _confirm_identity(subject, probe)
         self._say(f"{len(subjects)} probes ask as who they should be")
 
     def _wait_for_service_accounts(self, subjects: Sequence[Subject]) -> None:
         """The control plane makes a namespace's `default` ServiceAccount a moment later."""
-        served = self._objects.discovery.find(ResourceName("", "serviceaccounts"))
+        served = self.objects.discovery.find(ResourceName("", "serviceaccounts"))
         namespaces = {subject.namespace for subject in subjects}
         namespaces |= {place for scenario in self._wanted for place in scenario.namespaces}
 
@@ -252,7 +261,7 @@ class Gate:
             late = [
                 namespace
                 for namespace in sorted(namespaces)
-                if self._objects.get(served, namespace, STOCK_SERVICE_ACCOUNT) is None
+                if self.objects.get(served, namespace, STOCK_SERVICE_ACCOUNT) is None
             ]
             return ", ".join(late)
 

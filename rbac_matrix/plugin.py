@@ -250,6 +250,12 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
+def scenarios(request: pytest.FixtureRequest) -> list[Scenario]:
+    """Every scenario that `--expectations` names."""
+    return list(_scenarios(request.config).values())
+
+
+@pytest.fixture(scope="session")
 def admin(cluster: Cluster) -> Admin:
     """A client with the cluster admin's credentials."""
     from rbac_matrix.admin import Admin  # noqa: PLC0415 - see there

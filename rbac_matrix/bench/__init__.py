@@ -1,0 +1,1 @@
+"""What the judges' speed is measured beside, and the table that shows it."""
