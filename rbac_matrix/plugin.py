@@ -326,10 +326,11 @@ def _running(
     probe_image = config.getoption("probe_image")
     if provider == "kind":
         from rbac_matrix.clusters import kind  # noqa: PLC0415 - see above
+        from rbac_matrix.clusters.images import probe_recipe  # noqa: PLC0415 - see above
 
         running: KindCluster = request.getfixturevalue("kind_cluster")
-        base = os.environ.get(PROBE_BASE_VARIABLE, "")
-        image = kind.load_probe_image(running, probe_image, base, say)
+        recipe = probe_recipe(os.environ.get(PROBE_BASE_VARIABLE, ""))
+        image = kind.load_image(running, probe_image or recipe, say)
         with kind.as_cluster(
             running, keep=config.getoption("keep_cluster"), probe_image=image
         ) as cluster:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from rbac_matrix.clusters.cluster import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ANSWER_DEADLINE: Final = 15.0  # seconds for the engine to say that it is there
 PULL_DEADLINE: Final = 600.0  # seconds for a node image
@@ -40,20 +45,46 @@ def pull_problem(image: str) -> str:
     return _docker("pull", "--quiet", image, seconds=PULL_DEADLINE)
 
 
-def build_image(image: str, folder: Path, dockerfile: Path, base: str) -> str:
+def build_image(image: str, folder: Path, dockerfile: Path, arguments: Mapping[str, str]) -> str:
     """Build an image; why it cannot be built, or nothing.
 
     Args:
         image: Its tag.
         folder: The build context.
         dockerfile: The recipe.
-        base: The image that it starts from; empty for the recipe's own default.
+        arguments: Build arguments.
     """
-    arguments = ["--build-arg", f"BASE={base}"] if base else []
+    options = [f"--build-arg={name}={value}" for name, value in arguments.items()]
     return _docker(
-        "build", "--quiet", "-t", image, "-f", str(dockerfile), *arguments, str(folder),
+        "build", "--quiet", "-t", image, "-f", str(dockerfile), *options, str(folder),
         seconds=PULL_DEADLINE,
     )  # fmt: skip
+
+
+def tag_image(image: str, name: str) -> str:
+    """Give an image another name; why it cannot be had, or nothing."""
+    return _docker("tag", image, name, seconds=ANSWER_DEADLINE)
+
+
+def output_of(image: str, *command: str) -> str:
+    """What a command prints in a container of an image, without a network.
+
+    Raises:
+        ClusterError: It cannot be run.
+    """
+    try:
+        done = subprocess.run(
+            ["docker", "run", "--rm", "--network=none", image, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PULL_DEADLINE,
+        )
+    except subprocess.TimeoutExpired:
+        raise ClusterError(f"{image}: {command[0]} ran longer than {PULL_DEADLINE:.0f} s") from None
+    if done.returncode:
+        raise ClusterError(f"{image}: {command[0]} cannot be run: {_last_line(done.stderr)}")
+    return done.stdout.strip()
 
 
 def restrictions() -> list[str]:

@@ -7,13 +7,11 @@ before the node is ready.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +20,7 @@ import yaml
 from rbac_matrix.admin import Admin, AdminError
 from rbac_matrix.clusters import engine
 from rbac_matrix.clusters.cluster import Cluster, ClusterError
+from rbac_matrix.clusters.images import ImageRecipe, build_if_missing
 from rbac_matrix.clusters.kubeconfig import credentials_of
 from rbac_matrix.deadline import poll
 
@@ -179,49 +178,36 @@ def export_logs(settings: KindSettings) -> None:
         subprocess.run(command, capture_output=True, check=False, timeout=_COMMAND_DEADLINE)
 
 
-def load_probe_image(
-    cluster: KindCluster, image: str, base: str, say: Callable[[str], None]
+def load_image(
+    cluster: KindCluster, image: str | ImageRecipe, say: Callable[[str], None], alias: str = ""
 ) -> str:
-    """Have the probe image on the node; built where the engine does not have it.
+    """Have an image on the node; built where the engine does not have it.
 
     Args:
         cluster: The cluster.
-        image: An image that the engine has; empty to build `images/probe`.
-        base: What the built one starts from; empty for its own default.
+        image: An image that the engine has, or how to build one.
         say: Takes one line of progress.
+        alias: Another name to have it under, for manifests; empty for its own.
 
     Returns:
-        The image that probe pods name.
+        The name that pods give.
 
     Raises:
         ClusterError: It cannot be built or loaded.
     """
-    name = image or f"rbac-matrix/probe:{_probe_digest(base)}"
-    if not engine.has_image(name):
-        if image:
-            raise ClusterError(f"the container engine has no image {image} (--probe-image)")
-        say(f"building the probe image {name}")
-        with resources.as_file(resources.files("rbac_matrix") / "probe") as folder:
-            dockerfile = _dockerfile()
-            if problem := engine.build_image(name, folder, dockerfile, base):
-                raise ClusterError(f"the probe image cannot be built from {dockerfile}: {problem}")
+    if isinstance(image, ImageRecipe):
+        name = build_if_missing(image, say)
+    elif engine.has_image(image):
+        name = image
+    else:
+        raise ClusterError(f"the container engine has no image {image}")
+    if alias and (problem := engine.tag_image(name, alias)):
+        raise ClusterError(f"{name} cannot be tagged as {alias}: {problem}")
     try:
-        cluster.load_docker_image(name)
+        cluster.load_docker_image(alias or name)
     except subprocess.CalledProcessError as error:
-        raise ClusterError(f"kind could not load the image {name}") from error
-    return name
-
-
-def _dockerfile() -> Path:
-    return Path(__file__).parents[2] / "images" / "probe" / "Dockerfile"
-
-
-def _probe_digest(base: str) -> str:
-    digest = hashlib.sha256(base.encode())
-    agent = resources.files("rbac_matrix") / "probe" / "agent.py"
-    for content in (agent.read_bytes(), _dockerfile().read_bytes()):
-        digest.update(content)
-    return digest.hexdigest()[:12]
+        raise ClusterError(f"kind could not load the image {alias or name}") from error
+    return alias or name
 
 
 def _delete(settings: KindSettings, cluster: KindCluster) -> None:
