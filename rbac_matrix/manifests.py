@@ -87,10 +87,7 @@ def load_manifests(folder: Path, without: Sequence[str], at: Position) -> list[M
     for file in files:
         if file.name in without:
             continue
-        for document in load_documents(file):
-            _check_single(document)
-            check_against("manifest", document)
-            found = ManifestObject(document.plain, document.position(), document)
+        for found in load_manifest_file(file):
             if found.identity in objects:
                 first = objects[found.identity].at
                 raise InputError(found.at, f"{found} is defined a second time; first in {first}")
@@ -98,6 +95,20 @@ def load_manifests(folder: Path, without: Sequence[str], at: Position) -> list[M
     if not objects:
         raise InputError(at, f"the manifests folder {folder} holds no object")
     return list(objects.values())
+
+
+def load_manifest_file(file: Path) -> list[ManifestObject]:
+    """The objects of one file, in its order.
+
+    Raises:
+        InputError: With file and line, as `load_manifests`.
+    """
+    found = []
+    for document in load_documents(file):
+        _check_single(document)
+        check_against("manifest", document)
+        found.append(ManifestObject(document.plain, document.position(), document))
+    return found
 
 
 def _check_single(document: PositionedDocument) -> None:

@@ -98,6 +98,24 @@ class Objects:
         """A point to come back to with `remove_since`."""
         return len(self._created)
 
+    def remove(self, body: Mapping[str, Any], source: str) -> None:
+        """Delete one object that was created here, and wait until it is gone.
+
+        Args:
+            body: The object, as it was given to `create`.
+            source: Where it is written, for messages.
+
+        Raises:
+            ObjectsError: It was not created here, or is removed already.
+        """
+        metadata = body["metadata"]
+        collection = _collection(self._resource_of(body, source), metadata.get("namespace"))
+        path = f"{collection}/{quote(metadata['name'], safe='')}"
+        if path not in self._created:
+            raise ObjectsError(f"{source}: {path} is not among what this run has created")
+        self._created.remove(path)
+        self._delete([path])
+
     def remove_since(self, mark: int) -> None:
         """Delete what was created since `mark`, last first, and wait until it is gone."""
         paths = self._created[mark:][::-1]

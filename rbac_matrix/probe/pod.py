@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rbac_matrix.cell import ResourceName
 from rbac_matrix.deadline import poll
+from rbac_matrix.pods import is_hopeless, is_ready, waiting_for
 from rbac_matrix.probe.session import ProbeError
 
 if TYPE_CHECKING:
@@ -17,19 +18,6 @@ if TYPE_CHECKING:
 
 READY_DEADLINE: Final = 90.0  # seconds
 AGENT: Final = ("python3", "-I", "/probe/agent.py")
-_HOPELESS: Final = frozenset(
-    {
-        "CrashLoopBackOff",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "ErrImageNeverPull",
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "RunContainerError",
-    }
-)
-"""Reasons for which a container waits in vain."""
 
 
 def pod_name(subject: Subject) -> str:
@@ -87,17 +75,14 @@ def wait_until_running(objects: Objects, subjects: Sequence[Subject]) -> None:
         for subject in subjects:
             pod = objects.get(pods, subject.namespace, pod_name(subject)) or {}
             status = pod.get("status", {})
-            state = _waiting_for(status)
-            if state.partition(":")[0] in _HOPELESS or status.get("phase") in (
-                "Failed",
-                "Succeeded",
-            ):
+            state = waiting_for(status)
+            if is_hopeless(status):
                 raise ProbeError(
                     f"the probe pod {subject.namespace}/{pod_name(subject)} cannot run: "
                     f"{state or status.get('phase')}; its image is "
                     f"{pod['spec']['containers'][0]['image']} (--probe-image)"
                 )
-            if not _is_ready(status):
+            if not is_ready(status):
                 late.append(f"{subject}: {state or status.get('phase', 'absent')}")
         return "; ".join(late)
 
@@ -108,20 +93,3 @@ def exec_command(cluster: Cluster, subject: Subject) -> list[str]:
     """The command that runs the agent in the subject's pod, its pipes in our hands."""
     where = ["exec", "-i", "-n", subject.namespace, pod_name(subject)]
     return [*cluster.kubectl, *where, "--", *AGENT, "ask"]
-
-
-def _waiting_for(status: dict[str, Any]) -> str:
-    for container in status.get("containerStatuses", ()):
-        if waiting := container.get("state", {}).get("waiting"):
-            return f"{waiting.get('reason', 'waiting')}: {waiting.get('message', '')}".strip(": ")
-    for condition in status.get("conditions", ()):
-        if condition.get("type") == "PodScheduled" and condition.get("status") != "True":
-            return f"{condition.get('reason')}: {condition.get('message', '')}".strip(": ")
-    return ""
-
-
-def _is_ready(status: dict[str, Any]) -> bool:
-    return any(
-        condition.get("type") == "Ready" and condition.get("status") == "True"
-        for condition in status.get("conditions", ())
-    )

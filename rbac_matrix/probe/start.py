@@ -50,7 +50,7 @@ def subject_probes(
             commands = [exec_command(cluster, subject) for subject in subjects]
         else:
             folder = stack.enter_context(temporary_folder("probes"))
-            commands = [_local_command(cluster, admin, folder, subject) for subject in subjects]
+            commands = [local_command(cluster, admin, folder, subject) for subject in subjects]
 
         def start(command: list[str], subject: Subject) -> ProbeSession:
             return ProbeSession(command, str(subject))
@@ -85,7 +85,7 @@ def agent_command(credentials: Credentials) -> list[str]:
     return command
 
 
-def _local_command(cluster: Cluster, admin: Admin, folder: Path, subject: Subject) -> list[str]:
+def local_command(cluster: Cluster, admin: Admin, folder: Path, subject: Subject) -> list[str]:
     """A local agent with a folder such as a pod would have mounted."""
     mounted = folder / subject.namespace / subject.name
     mounted.mkdir(mode=0o700, parents=True)
