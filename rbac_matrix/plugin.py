@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 PROVIDERS: Final = ("auto", "kind", "kubeconfig", "embedded", "none")
 PROBE_BASE_VARIABLE: Final = "RBAC_MATRIX_PROBE_BASE"
+STORY_BASE_VARIABLE: Final = "RBAC_MATRIX_STORY_BASE"
 
 _SCENARIOS: Final = pytest.StashKey[dict[str, "Scenario"]]()
 _GATE: Final = pytest.StashKey["Gate"]()
@@ -261,6 +262,17 @@ def admin(cluster: Cluster) -> Admin:
     from rbac_matrix.admin import Admin  # noqa: PLC0415 - see there
 
     return Admin(cluster.admin)
+
+
+@pytest.fixture(scope="session")
+def story_image(kind_cluster: KindCluster, request: pytest.FixtureRequest) -> str:
+    """The image of stories' pods, on kind's node under the name that their manifests give."""
+    from rbac_matrix.clusters.kind import load_image  # noqa: PLC0415 - only where kind runs
+    from rbac_matrix.stories.image import STORY_IMAGE, story_recipe  # noqa: PLC0415 - the same
+
+    recipe = story_recipe(os.environ.get(STORY_BASE_VARIABLE, ""), _node_image(request.config))
+    with _ends_run_on_error():
+        return load_image(kind_cluster, recipe, _say(request.config), alias=STORY_IMAGE)
 
 
 @pytest.fixture(scope="session")
