@@ -34,6 +34,23 @@ def machinery(session: nox.Session) -> None:
     run_pytest(session, "tests/machinery")
 
 
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Write the pages in docs/ that are made from the tests; `-- --check` only compares them."""
+    _docs(session, *(["--check"] if "--check" in session.posargs else []))
+
+
+@nox.session
+def docs_are_current(session: nox.Session) -> None:
+    """Check that docs/ is what `nox -s docs` writes."""
+    _docs(session, "--check")
+
+
+def _docs(session: nox.Session, *args: str) -> None:
+    install(session)
+    session.run("python", "-m", "rbac_matrix.stories.claims", "docs/claims.md", *args)
+
+
 @nox.session(tags=["cluster"])
 def gate(session: nox.Session) -> None:
     """Ask every scenario on kind or, where kind cannot run, on local processes."""
@@ -51,6 +68,12 @@ def embedded(session: nox.Session) -> None:
 def honesty(session: nox.Session) -> None:
     """Show on a cluster that changed manifests fail the gate, and that asking changes nothing."""
     run_pytest(session, "tests/honesty", "--report-dir", "report/honesty")
+
+
+@nox.session(tags=["cluster"])
+def stories(session: nox.Session) -> None:
+    """Tell the documents' stories on kind, in pods, and test the rules around them."""
+    run_pytest(session, "tests/stories", "tests/behaviour", "--report-dir", "report/stories")
 
 
 @nox.session(tags=["cluster"])

@@ -1,0 +1,217 @@
+"""The stage of one story: its objects on the cluster, its pods, and who asks from them."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final, Self
+
+from rbac_matrix.answer import Answer, answer_from_http
+from rbac_matrix.cell import ResourceName
+from rbac_matrix.deadline import poll
+from rbac_matrix.errors import RbacMatrixError
+from rbac_matrix.manifests import load_manifest_file
+from rbac_matrix.pods import is_hopeless, is_ready, waiting_for
+from rbac_matrix.probe.pod import AGENT
+from rbac_matrix.probe.session import ProbeSession
+from rbac_matrix.probe.start import local_command
+from rbac_matrix.stories.pod_exec import EXEC_DEADLINE, Container, Ran, run_in
+from rbac_matrix.temporary import temporary_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from rbac_matrix.admin import Admin
+    from rbac_matrix.cell import Subject
+    from rbac_matrix.clusters.cluster import Cluster
+    from rbac_matrix.manifests import ManifestObject
+    from rbac_matrix.objects import Objects
+
+READY_DEADLINE: Final = 90.0  # seconds until the pods of a file are ready
+STATUS_FORMAT: Final = "\n%{http_code}"
+"""What curl's `--write-out` adds after the body."""
+
+
+class StageError(RbacMatrixError):
+    """Something of a story cannot be on the cluster as its manifests say."""
+
+
+class Stage:
+    """What one story has on the cluster. It leaves nothing behind.
+
+    Attributes:
+        folder: The scenario's manifests; files are named relative to it.
+        cluster: Where the story is told.
+        admin: The cluster's admin, for a story's own questions.
+        objects: What creates and removes.
+    """
+
+    def __init__(self, folder: Path, cluster: Cluster, admin: Admin, objects: Objects) -> None:
+        """Begin with an empty stage."""
+        self.folder = folder
+        self.cluster = cluster
+        self.admin = admin
+        self.objects = objects
+        self._mark = objects.mark()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """The stage itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove everything, last first, and wait until it is gone."""
+        self._stack.close()
+        self.objects.remove_since(self._mark)
+
+    @property
+    def scenario(self) -> str:
+        """The scenario's name."""
+        return self.folder.name
+
+    def apply(self, *files: str) -> list[ManifestObject]:
+        """Create the objects of some files, each of which must be new.
+
+        Args:
+            files: Relative to the scenario's folder: `role.yaml`, `story/pod.yaml`.
+
+        Returns:
+            The objects, as they are written.
+
+        Raises:
+            RbacMatrixError: A file is no manifest, or an object cannot be created.
+        """
+        applied = []
+        for name in files:
+            for found in load_manifest_file(self.folder / name):
+                self.objects.create(found.body, str(found.at))
+                applied.append(found)
+        return applied
+
+    def remove(self, *files: str) -> None:
+        """Delete the objects of some files that were applied, last first; wait until gone."""
+        found = [each for name in files for each in load_manifest_file(self.folder / name)]
+        for each in reversed(found):
+            self.objects.remove(each.body, str(each.at))
+
+    def start(self, *files: str) -> None:
+        """Apply files and wait until each pod in them is ready.
+
+        Raises:
+            StageError: A pod cannot run; the message says what it waits for.
+            DeadlineError: One was not ready in time.
+        """
+        for found in self.apply(*files):
+            if found.kind == "Pod":
+                self.wait_until_ready(found.name, found.namespace or "default")
+
+    def bring_programs(self, namespace: str = "default") -> None:
+        """Create the ConfigMap `<scenario>-story` with the story's programs, for pods to mount."""
+        files = sorted(
+            file for file in (self.folder / "story").iterdir() if file.suffix in (".py", ".sh")
+        )
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": f"{self.scenario}-story", "namespace": namespace},
+            "data": {file.name: file.read_text(encoding="utf-8") for file in files},
+        }
+        self.objects.create(body, f"the programs in {self.folder / 'story'}")
+
+    def wait_until_ready(self, pod: str, namespace: str = "default") -> None:
+        """Wait until a pod is ready.
+
+        Raises:
+            StageError: It cannot run; the message says what it waits for.
+            DeadlineError: It was not ready in time.
+        """
+        pods = self.objects.discovery.find(ResourceName("", "pods"))
+
+        def missing() -> str:
+            status = (self.objects.get(pods, namespace, pod) or {}).get("status", {})
+            state = waiting_for(status) or status.get("phase", "absent")
+            if is_hopeless(status):
+                raise StageError(f"pod {namespace}/{pod} cannot run: {state}")
+            return "" if is_ready(status) else state
+
+        poll(f"waiting for pod {namespace}/{pod}", missing, READY_DEADLINE)
+
+    def run(self, container: Container, *command: str, stdin: str = "") -> Ran:
+        """Run a command in a container; see `run_in`."""
+        return run_in(self.cluster, container, *command, stdin=stdin)
+
+    def curl(self, container: Container, *arguments: str) -> Answer:
+        """Run curl in a container, and read what it got.
+
+        Args:
+            container: Where.
+            arguments: curl's own; a header with a secret comes from a file or standard input.
+
+        Returns:
+            The answer with its body; without a status where curl got none.
+        """
+        options = ("--silent", "--show-error", "--write-out", STATUS_FORMAT)
+        return curl_answer(self.run(container, "curl", *options, *arguments))
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> Ran:
+        """Run the admin's kubectl, on this host."""
+        command = ("kubectl", *arguments)
+        done = subprocess.run(
+            [*self.cluster.kubectl, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=EXEC_DEADLINE,
+        )
+        return Ran(command, done.returncode, done.stdout, done.stderr.strip())
+
+    @contextmanager
+    def asker(self, subject: Subject, container: Container) -> Iterator[ProbeSession]:
+        """Who asks as a subject: from a container where pods run, else with a token of its own.
+
+        Args:
+            subject: The ServiceAccount.
+            container: One of a pod of this subject; the story image has the agent.
+        """
+        if self.cluster.runs_pods:
+            command = container.command(self.cluster, *AGENT, "ask")
+            with ProbeSession(command, str(subject)) as session:
+                yield session
+        else:
+            with temporary_folder("story") as folder:
+                command = local_command(self.cluster, self.admin, folder, subject)
+                with ProbeSession(command, str(subject)) as session:
+                    yield session
+
+    def removes(self, path: str) -> None:
+        """Have an object removed at the end that the story's own programs create.
+
+        Args:
+            path: Its URL path. The object should carry `objects.LABEL` too, so that a run that was
+                killed leaves nothing for good.
+        """
+        self._stack.callback(self._remove_path, path)
+
+    def _remove_path(self, path: str) -> None:
+        self.admin.try_request("DELETE", path, query={"propagationPolicy": "Background"})
+
+        def missing() -> str:
+            return "" if self.admin.try_request("GET", path)[0] == 404 else f"{path} is there"
+
+        poll("waiting for what the story's programs created to be gone", missing, READY_DEADLINE)
+
+
+def curl_answer(ran: Ran) -> Answer:
+    """What curl got, whose output ends with `STATUS_FORMAT`."""
+    body, _, status = ran.out.rpartition("\n")
+    if ran.code or not status.isdecimal():
+        return Answer(None, f"{ran}")
+    return answer_from_http(int(status), body, reads_body=True)
