@@ -137,7 +137,11 @@ def main(line: Sequence[str]) -> int:
     code = pytest.main(["--collect-only", "-qqq", "tests/stories"], plugins=[collector])
     if code:
         return int(code)
-    page = claims_page(claims_of(collector.items))
+    try:
+        page = claims_page(claims_of(collector.items))
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     if not arguments.check:
         arguments.page.write_text(page, encoding="utf-8")
     elif not arguments.page.exists() or arguments.page.read_text(encoding="utf-8") != page:

@@ -75,5 +75,5 @@ def _install_packages(base: str, context: Path) -> None:
     if done.returncode:
         raise ClusterError(
             f"pip cannot have the packages of {STORY_IMAGE} for Python {version} on {machine}: "
-            f"{done.stderr.strip()}"
+            f"{done.stderr.strip().rpartition('ERROR: ')[2]}"
         )

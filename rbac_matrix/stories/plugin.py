@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from rbac_matrix.errors import Position, RbacMatrixError
+from rbac_matrix.report.failure import SentenceRepr
 from rbac_matrix.stories.propagation import Propagation
 
 if TYPE_CHECKING:
@@ -63,12 +66,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Note which step failed."""
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Note which step failed; what the machinery says of it is a sentence, not its own code."""
     report: pytest.TestReport = yield  # type: ignore[assignment] # the hook's own protocol
     if report.failed and item.get_closest_marker("steps") is not None:
         told = _told(item)
         told.failed = told.failed or getattr(item, "originalname", item.name)
+        if call.excinfo and isinstance(call.excinfo.value, RbacMatrixError):
+            own = [entry for entry in call.excinfo.traceback if Path(entry.path) == item.path]
+            line = own[-1].lineno if own else item.reportinfo()[1] or 0
+            step = inspect.getdoc(getattr(item, "obj", None)) or item.name
+            at = Position(item.path, line + 1)
+            explanation = f"the step: {step}\nat:       {at}"
+            report.longrepr = SentenceRepr(str(call.excinfo.value), explanation, at)
     return report  # type: ignore[return-value] # the hook's own protocol
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rbac_matrix.answer import Answer, answer_from_http
-from rbac_matrix.cell import ResourceName
 from rbac_matrix.deadline import poll
 from rbac_matrix.errors import RbacMatrixError
 from rbac_matrix.manifests import load_manifest_file
@@ -102,15 +101,21 @@ class Stage:
             self.objects.remove(each.body, str(each.at))
 
     def start(self, *files: str) -> None:
-        """Apply files and wait until each pod in them is ready.
+        """Apply files and wait until each Pod, and each pod of a Deployment, in them is ready.
 
         Raises:
             StageError: A pod cannot run; the message says what it waits for.
             DeadlineError: One was not ready in time.
         """
         for found in self.apply(*files):
+            namespace = found.namespace or "default"
             if found.kind == "Pod":
-                self.wait_until_ready(found.name, found.namespace or "default")
+                self.wait_until_ready(f"metadata.name={found.name}", namespace)
+            elif found.kind == "Deployment":
+                labels = found.body["spec"]["selector"]["matchLabels"]
+                selector = ",".join(f"{key}={value}" for key, value in labels.items())
+                count = found.body["spec"].get("replicas", 1)
+                self.wait_until_ready(selector, namespace, count)
 
     def bring_programs(self, namespace: str = "default") -> None:
         """Create the ConfigMap `<scenario>-story` with the story's programs, for pods to mount."""
@@ -125,23 +130,49 @@ class Stage:
         }
         self.objects.create(body, f"the programs in {self.folder / 'story'}")
 
-    def wait_until_ready(self, pod: str, namespace: str = "default") -> None:
-        """Wait until a pod is ready.
+    def wait_until_ready(
+        self, selector: str, namespace: str = "default", count: int = 1
+    ) -> list[str]:
+        """Wait until as many pods are ready as there should be, and no other is left.
+
+        Args:
+            selector: A label selector, or `metadata.name=NAME`.
+            namespace: Where they are.
+            count: How many there should be.
+
+        Returns:
+            Their names, in order.
 
         Raises:
-            StageError: It cannot run; the message says what it waits for.
-            DeadlineError: It was not ready in time.
+            StageError: One cannot run; the message says what it waits for.
+            DeadlineError: They were not ready in time.
         """
-        pods = self.objects.discovery.find(ResourceName("", "pods"))
+        names: list[str] = []
 
         def missing() -> str:
-            status = (self.objects.get(pods, namespace, pod) or {}).get("status", {})
-            state = waiting_for(status) or status.get("phase", "absent")
-            if is_hopeless(status):
-                raise StageError(f"pod {namespace}/{pod} cannot run: {state}")
-            return "" if is_ready(status) else state
+            found = self.pods(selector, namespace)
+            names[:] = sorted(pod["metadata"]["name"] for pod in found)
+            late = [f"{len(found)} pods instead of {count}"] if len(found) != count else []
+            for pod in found:
+                status, name = pod["status"], pod["metadata"]["name"]
+                state = waiting_for(status) or status.get("phase", "new")
+                if is_hopeless(status):
+                    raise StageError(f"pod {namespace}/{name} cannot run: {state}")
+                if not is_ready(status):
+                    late.append(f"{name}: {state}")
+            return "; ".join(late)
 
-        poll(f"waiting for pod {namespace}/{pod}", missing, READY_DEADLINE)
+        poll(f"waiting for {selector} in {namespace} to be ready", missing, READY_DEADLINE)
+        return names
+
+    def pods(self, selector: str, namespace: str = "default") -> list[dict[str, Any]]:
+        """The pods that a label selector, or `metadata.name=NAME`, selects."""
+        kind = "fieldSelector" if selector.startswith("metadata.name=") else "labelSelector"
+        path = f"/api/v1/namespaces/{namespace}/pods"
+        items: list[dict[str, Any]] = self.admin.request("GET", path, query={kind: selector})[
+            "items"
+        ]
+        return items
 
     def run(self, container: Container, *command: str, stdin: str = "") -> Ran:
         """Run a command in a container; see `run_in`."""

@@ -1,0 +1,151 @@
+"""Stories without a cluster: the order of steps, the page of claims, and what is measured."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from rbac_matrix.answer import AnswerClass
+from rbac_matrix.stories.claims import Claim, claims_page, main
+from rbac_matrix.stories.image import story_recipe
+from rbac_matrix.stories.pod_exec import Ran
+from rbac_matrix.stories.propagation import Change, Propagation
+from rbac_matrix.stories.stage import curl_answer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest_plugins = "pytester"
+
+STORY: Final = """\
+import pytest
+from rbac_matrix.errors import RbacMatrixError
+
+pytestmark = pytest.mark.steps
+
+@pytest.mark.claim("It begins.", today="true", how="it does")
+def test_first():
+    '''It begins.'''
+
+def test_second():
+    '''It goes wrong.'''
+    raise RbacMatrixError("pod default/web cannot run")
+
+def test_third():
+    '''It would go on.'''
+
+def test_fourth():
+    '''And on.'''
+"""
+
+
+@pytest.fixture(name="story")
+def _story(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A story of four steps whose second one fails."""
+    pytester.makeconftest('pytest_plugins = ["rbac_matrix.plugin", "rbac_matrix.stories.plugin"]')
+    (pytester.mkdir("tests") / "stories").mkdir()
+    file = pytester.path / "tests" / "stories" / "test_web_shop.py"
+    file.write_text(STORY, encoding="utf-8")
+    return pytester
+
+
+def test_steps_after_a_failed_one_are_skipped(story: pytest.Pytester) -> None:
+    """One failure, told as a sentence with its step and line; the rest names it and is not told."""
+    result = story.runpytest("-ra")
+
+    result.assert_outcomes(passed=1, failed=1, skipped=2)
+    result.stdout.fnmatch_lines(
+        [
+            "pod default/web cannot run",
+            "the step: It goes wrong.",
+            "at: *test_web_shop.py:12",
+            "SKIPPED*the step before failed: test_second",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*raise RbacMatrixError*")
+
+
+def test_step_alone_is_an_error(story: pytest.Pytester) -> None:
+    """A step whose beginning is not selected would fail for want of it, so it says that instead."""
+    result = story.runpytest("-k", "third")
+
+    result.assert_outcomes(errors=1, deselected=3)
+    result.stdout.fnmatch_lines(["*comes after test_first*so run tests/stories/test_web_shop.py"])
+
+
+def test_page_of_claims_is_written_and_compared(
+    story: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was written is current; after a change of a mark it is not, and the command is named."""
+    page = story.path / "claims.md"
+
+    assert main([str(page)]) == 0
+    assert "## [web-shop]" in page.read_text(encoding="utf-8")
+    assert "| It begins. | true | it does | `test_first` |" in page.read_text(encoding="utf-8")
+    assert main([str(page), "--check"]) == 0
+    page.write_text("older", encoding="utf-8")
+    assert main([str(page), "--check"]) == 1
+    assert "run `nox -s docs`" in capsys.readouterr().err
+
+
+def test_malformed_claim_is_named_with_its_line(
+    story: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A claim that says neither true nor since when it changed is an error with file and line."""
+    file = story.path / "tests" / "stories" / "test_web_shop.py"
+    file.write_text(STORY.replace('today="true"', 'today="mostly"'), encoding="utf-8")
+
+    assert main([str(story.path / "claims.md")]) == 1
+    assert "test_web_shop.py:6: test_first: a claim is" in capsys.readouterr().err
+
+
+def test_page_of_claims_escapes_what_it_shows() -> None:
+    """Text cannot break out of its cell, become HTML, or lose what looks like Markdown."""
+    claim = Claim("x", "a | <b>*bold*</b>", "t::t", "true", "`a|b_c` and d_e")
+
+    assert "| a \\| &lt;b&gt;\\*bold\\*&lt;/b&gt; | true | `a\\|b_c` and d\\_e |" in claims_page(
+        [claim]
+    )
+
+
+@pytest.mark.parametrize(
+    ("ran", "expected"),
+    [
+        pytest.param(Ran(("curl",), 0, '{"items": []}\n200', ""), AnswerClass.OK, id="ok"),
+        pytest.param(Ran(("curl",), 7, "\n000", "refused"), AnswerClass.NO_ANSWER, id="no-answer"),
+        pytest.param(Ran(("curl",), 1, "", "no pod"), AnswerClass.NO_ANSWER, id="no-pod"),
+        pytest.param(
+            Ran(("curl",), 0, '{"message": "Unauthorized"}\n401', ""),
+            AnswerClass.UNAUTHENTICATED,
+            id="401",
+        ),
+    ],
+)
+def test_what_curl_got_has_a_class(ran: Ran, expected: AnswerClass) -> None:
+    """The status behind the body decides, and a curl that failed got no answer."""
+    assert curl_answer(ran).answer_class is expected
+
+
+def test_measured_changes_are_reported(tmp_path: Path) -> None:
+    """The line and the file have the median and the slowest change."""
+    changes = [Change("job-robot", "GET /x", "grant", seconds) for seconds in (0.01, 0.02, 0.3)]
+    measured = Propagation("kind", "v1.36.3", changes)
+    document = json.loads(measured.write(tmp_path / "report").read_text(encoding="utf-8"))
+
+    assert "3 changes" in measured.line
+    assert "20 ms in the median, 300 ms at most (job-robot, grant)" in measured.line
+    assert (document["median_seconds"], document["maximum_seconds"]) == (0.02, 0.3)
+
+
+def test_story_image_is_named_after_what_goes_in() -> None:
+    """Another base or another node, whose kubectl it takes, is another image."""
+    names = {story_recipe(*each).name for each in [("a", "n"), ("b", "n"), ("a", "m"), ("", "n")]}
+
+    assert len(names) == 4
+
+
+def test_story_image_starts_from_a_python() -> None:
+    """Without a base of the caller's, the recipe's own default is asked for its Python version."""
+    assert story_recipe("", "node").arguments["BASE"].startswith("python:3")
