@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from rbac_matrix.admin import AdminError
+from rbac_matrix.client import RequestError
 from rbac_matrix.deadline import poll
 from rbac_matrix.errors import RbacMatrixError
 
@@ -65,7 +65,7 @@ class Objects:
         collection = _collection(resource, metadata.get("namespace"))
         try:
             self._admin.request("POST", collection, labelled, query={"fieldValidation": "Strict"})
-        except AdminError as error:
+        except RequestError as error:
             if error.status == CONFLICT:
                 raise ObjectsError(
                     f"{source}: {body['kind']} {metadata['name']!r} exists already and was not "
@@ -84,7 +84,7 @@ class Objects:
         if status == NOT_FOUND:
             return None
         if status != 200:
-            raise AdminError(f"GET {path}", status, str(body.get("message")))
+            raise RequestError(f"GET {path}", status, str(body.get("message")))
         return body
 
     def first(
@@ -155,7 +155,7 @@ class Objects:
             options = {"propagationPolicy": policy}
             status, body = self._admin.try_request("DELETE", path, query=options)
             if status not in (200, 202, NOT_FOUND, CONFLICT):
-                raise AdminError(f"DELETE {path}", status, str(body.get("message")))
+                raise RequestError(f"DELETE {path}", status, str(body.get("message")))
         left = list(paths)
 
         def missing() -> str:

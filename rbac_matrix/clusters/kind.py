@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from rbac_matrix.admin import Admin, AdminError
+from rbac_matrix.admin import Admin
+from rbac_matrix.client import RequestError
 from rbac_matrix.clusters import engine
 from rbac_matrix.clusters.cluster import Cluster, ClusterError
 from rbac_matrix.clusters.images import ImageRecipe, build_if_missing
@@ -252,7 +253,7 @@ def _answers(settings: KindSettings, cluster: KindCluster) -> bool:
     try:
         with credentials_of(cluster.kubeconfig_path, None) as credentials:
             return Admin(credentials).try_request("GET", "/readyz")[0] == 200
-    except (AdminError, ClusterError):
+    except (RequestError, ClusterError):
         return False
 
 
@@ -260,7 +261,7 @@ def _wait_until_ready(admin: Admin) -> None:
     def missing() -> str:
         try:
             return _not_ready(admin)
-        except AdminError as error:
+        except RequestError as error:
             return str(error)
 
     poll("waiting for the kind cluster to take pods", missing, READY_DEADLINE)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from rbac_matrix.admin import AdminError
+from rbac_matrix.client import RequestError
 from rbac_matrix.objects import Objects, ObjectsError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class MemoryAdmin:
         """Answer one request that has to succeed."""
         status, answer = self.try_request(method, path, body, query=query)
         if status >= 300:
-            raise AdminError(f"{method} {path}", status, "AlreadyExists")
+            raise RequestError(f"{method} {path}", status, "AlreadyExists")
         return answer
 
 
