@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rbac_matrix.cell import Cell, Rest
     from rbac_matrix.clusters.cluster import Cluster
     from rbac_matrix.gate import Gate
+    from rbac_matrix.measured import Measured
     from rbac_matrix.scenario import Scenario
     from rbac_matrix.verdict import Verdict
 
@@ -44,6 +45,7 @@ STORY_BASE_VARIABLE: Final = "RBAC_MATRIX_STORY_BASE"
 _SCENARIOS: Final = pytest.StashKey[dict[str, "Scenario"]]()
 _GATE: Final = pytest.StashKey["Gate"]()
 _REPORTED: Final = pytest.StashKey[tuple[str, str]]()
+_MEASURED: Final = pytest.StashKey["Measured"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -144,7 +146,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's class is private
-    """Say what is not as declared, a sentence a line, and count the cells."""
+    """Say what is not as declared, a sentence a line, count the cells, and show what took time."""
+    if measured := config.stash.get(_MEASURED, None):
+        provider, version = config.stash[_REPORTED]
+        terminalreporter.section(f"measured on {provider} {version}")
+        for line in measured.lines():
+            terminalreporter.line(line)
     gate = config.stash.get(_GATE, None)
     if gate is None:
         return
@@ -185,6 +192,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         provider, version = session.config.stash[_REPORTED]
         file = write_verdicts(Path(folder), provider, version, gate.verdicts.values())
         _say(session.config)(f"{len(gate.verdicts)} verdicts are in {file}")
+    if folder and (measured := session.config.stash.get(_MEASURED, None)):
+        measured.write(Path(folder), *session.config.stash[_REPORTED])
 
 
 class NotAnsweredError(RbacMatrixError):
@@ -273,6 +282,16 @@ def story_image(kind_cluster: KindCluster, request: pytest.FixtureRequest) -> st
     recipe = story_recipe(os.environ.get(STORY_BASE_VARIABLE, ""), _node_image(request.config))
     with _ends_run_on_error():
         return load_image(kind_cluster, recipe, _say(request.config), alias=STORY_IMAGE)
+
+
+@pytest.fixture(scope="session")
+def measured(cluster: Cluster, admin: Admin, request: pytest.FixtureRequest) -> Measured:
+    """How long the cluster took to follow; shown at the end of the run, and in `measured.json`."""
+    from rbac_matrix.measured import Measured  # noqa: PLC0415 - only where a cluster runs
+
+    request.config.stash[_REPORTED] = (cluster.provider, admin.version())
+    request.config.stash[_MEASURED] = found = Measured()
+    return found
 
 
 @pytest.fixture(scope="session")
