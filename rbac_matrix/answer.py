@@ -21,6 +21,7 @@ class AnswerClass(StrEnum):
     CREATED = "created"
     DENIED_BY_RBAC = "denied by RBAC"
     DENIED_BY_ESCALATION_CHECK = "denied by escalation check"
+    DENIED_BY_UPGRADE_CHECK = "denied by upgrade check"
     DENIED_BY_ADMISSION = "denied by admission"
     UNAUTHENTICATED = "unauthenticated"
     NOT_FOUND = "not found"
@@ -117,8 +118,10 @@ class Answer:
     def _class_of_403(self) -> AnswerClass:
         if _DENIAL.match(self.message):
             return AnswerClass.DENIED_BY_RBAC
-        if "is attempting to grant RBAC permissions not currently held" in self.message:
+        if any(text in self.message for text in _ESCALATION):
             return AnswerClass.DENIED_BY_ESCALATION_CHECK
+        if _UPGRADE.fullmatch(self.message):
+            return AnswerClass.DENIED_BY_UPGRADE_CHECK
         return AnswerClass.DENIED_BY_ADMISSION
 
     def __str__(self) -> str:
@@ -134,6 +137,17 @@ _CLASS_OF_STATUS = {
     409: AnswerClass.CONFLICT,
     429: AnswerClass.THROTTLED,
 }
+
+# Source: pkg/registry/rbac/*/policybased/storage.go of k8s.io/kubernetes.
+_ESCALATION = (
+    "is attempting to grant RBAC permissions not currently held",
+    "must have cluster-admin privileges to use the aggregationRule",
+)
+
+# From 1.35 on, a GET of pods/exec, attach or portforward that RBAC allowed is asked about again, as
+# a create. The refusal says nothing but what RBAC had trouble with, if it had.
+# Source: pkg/registry/core/pod/rest/authorize.go of k8s.io/kubernetes.
+_UPGRADE = re.compile(r'pods "[^"]*" is forbidden:\s*(?:RBAC: .*)?', re.DOTALL)
 
 # From the start of the message: a webhook's own refusal may quote RBAC's.
 _DENIAL = re.compile(

@@ -102,6 +102,22 @@ OTHER_403: Final = {
         ),
         AnswerClass.DENIED_BY_ESCALATION_CHECK,
     ),
+    "aggregation-rule": (
+        (
+            'clusterroles.rbac.authorization.k8s.io "x" is forbidden: must have cluster-admin '
+            "privileges to use the aggregationRule"
+        ),
+        AnswerClass.DENIED_BY_ESCALATION_CHECK,
+    ),
+    "upgrade": ('pods "web" is forbidden: ', AnswerClass.DENIED_BY_UPGRADE_CHECK),
+    "upgrade-with-a-dangling-binding": (
+        'pods "web" is forbidden: RBAC: role.rbac.authorization.k8s.io "x" not found',
+        AnswerClass.DENIED_BY_UPGRADE_CHECK,
+    ),
+    "a-reason-that-is-not-the-authorizer's": (
+        'pods "web" is forbidden: no RBAC: role here',
+        AnswerClass.DENIED_BY_ADMISSION,
+    ),
     "pod-security": (
         (
             'pods "web" is forbidden: violates PodSecurity "restricted:latest": '
@@ -148,7 +164,7 @@ OTHER_403: Final = {
 
 @pytest.mark.parametrize(("message", "expected"), OTHER_403.values(), ids=OTHER_403)
 def test_another_403_is_no_denial_by_rbac(message: str, expected: AnswerClass) -> None:
-    """Admission and the escalation check refuse what the authorizer let through."""
+    """Admission and the later checks refuse what the authorizer let through."""
     found = answer(403, message)
 
     assert expected is found.answer_class
