@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from rbac_matrix.cell import PathQuestion, ResourceName, ResourceQuestion
 from rbac_matrix.scenario import Expectation
 from rbac_matrix.schema import check_against
+from rbac_matrix.versions import holds_for
 from rbac_matrix.yaml_file import load_documents
 
 if TYPE_CHECKING:
@@ -70,13 +70,12 @@ def load_baseline(kubernetes_version: str) -> Baseline:
     Raises:
         InputError: The file is not what its schema says.
     """
-    minor = _minor(kubernetes_version)
     with resources.as_file(resources.files("rbac_matrix") / "recorded" / "baseline.yaml") as file:
         document = load_documents(Path(file))[0]
     check_against("baseline", document)
     lines = []
     for index, entry in enumerate(document.plain["lines"]):
-        if not _minor(entry.get("since", "1.0")) <= minor <= _minor(entry.get("until", "1.999")):
+        if not holds_for(entry, kubernetes_version):
             continue
         at = document.position(("lines", index))
         lines.append(
@@ -88,11 +87,6 @@ def load_baseline(kubernetes_version: str) -> Baseline:
             )
         )
     return Baseline(tuple(lines))
-
-
-def _minor(version: str) -> tuple[int, int]:
-    found = re.match(r"v?(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _covers(pattern: str, path: str) -> bool:

@@ -19,9 +19,11 @@ from rbac_matrix.token import Token
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rbac_matrix.answer import AnswerClass
     from rbac_matrix.clusters.credentials import Credentials
 
 REQUEST_TIMEOUT: Final = (5.0, 30.0)  # seconds to connect, to read
+SWITCHING_PROTOCOLS: Final = 101
 USER_AGENT: Final = "rbac-matrix"
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -70,6 +72,11 @@ class Response:
     def answer(self) -> Answer:
         """The same, to be classified."""
         return Answer(self.status, self.message)
+
+    @property
+    def answer_class(self) -> AnswerClass:
+        """Its exact class."""
+        return self.answer.answer_class
 
 
 class Client:
@@ -135,6 +142,9 @@ class Client:
         except self._no_answer as error:
             # Not `from error`: a failed test would show the frames that have the token.
             raise RequestError(f"{method} {target}", None, str(error)) from None
+        if response.status == SWITCHING_PROTOCOLS:
+            # Its connection is no longer one for HTTP; whoever switched wanted to know only that.
+            self._client.rest_client.pool_manager.clear()
         try:
             document = json.loads(response.data or b"{}")
         except ValueError:

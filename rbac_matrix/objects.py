@@ -46,6 +46,7 @@ class Objects:
         self._admin = admin
         self.discovery = discovery
         self._created: list[str] = []
+        self._leaving: list[str] = []
 
     def create(self, body: Mapping[str, Any], source: str) -> None:
         """Create an object with this suite's label, strictly: an unknown field is refused.
@@ -123,6 +124,25 @@ class Objects:
         del self._created[mark:]
         self._delete(paths)
 
+    def begin_removal(self, mark: int) -> None:
+        """Delete what was created since `mark`, last first; `wait_until_gone` waits for all of it.
+
+        A namespace takes 5 s to go, during which other tests can run.
+        """
+        paths = self._created[mark:][::-1]
+        del self._created[mark:]
+        self._leaving += paths
+        self._send_deletes(paths)
+
+    def wait_until_gone(self) -> None:
+        """Wait for what `begin_removal` has begun.
+
+        Raises:
+            DeadlineError: Some of it stays.
+        """
+        paths, self._leaving = self._leaving, []
+        self._wait_until_gone(paths)
+
     def remove_leftovers(self) -> list[str]:
         """Delete every object with this suite's label: what a run that was killed left behind.
 
@@ -149,6 +169,10 @@ class Objects:
         return found
 
     def _delete(self, paths: Sequence[str]) -> None:
+        self._send_deletes(paths)
+        self._wait_until_gone(paths)
+
+    def _send_deletes(self, paths: Sequence[str]) -> None:
         for path in paths:
             # What makes pods goes after its pods; nothing else has to wait for anything.
             policy = "Foreground" if path.startswith(_MAKES_PODS) else "Background"
@@ -156,6 +180,8 @@ class Objects:
             status, body = self._admin.try_request("DELETE", path, query=options)
             if status not in (200, 202, NOT_FOUND, CONFLICT):
                 raise RequestError(f"DELETE {path}", status, str(body.get("message")))
+
+    def _wait_until_gone(self, paths: Sequence[str]) -> None:
         left = list(paths)
 
         def missing() -> str:

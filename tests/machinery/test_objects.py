@@ -145,6 +145,21 @@ def test_only_what_was_created_since_a_point_is_removed(
     assert deleted == [f"{MAPS}/second", f"{MAPS}/first"]
 
 
+def test_a_removal_can_be_waited_for_later(objects: Objects, admin: MemoryAdmin) -> None:
+    """What is deleted without waiting is asked about once somebody waits, and only then."""
+    objects.create(config_map("first"), "a.yaml:1")
+    objects.create(config_map("second"), "a.yaml:2")
+
+    objects.begin_removal(0)
+    lines = [line.split()[:2] for line in admin.requests[2:]]
+    assert lines == [["DELETE", f"{MAPS}/second"], ["DELETE", f"{MAPS}/first"]]
+
+    objects.wait_until_gone()
+    objects.wait_until_gone()
+    lines = [line.split()[:2] for line in admin.requests[4:]]
+    assert lines == [["GET", f"{MAPS}/second"], ["GET", f"{MAPS}/first"]]
+
+
 def test_leftovers_are_removed_by_their_label_only(objects: Objects, admin: MemoryAdmin) -> None:
     """What a killed run left behind goes; what is somebody else's, or a controller's, stays."""
     ours = {"labels": dict([SELECTOR.split("=")])}
