@@ -23,7 +23,7 @@ class Token:
     @property
     def header(self) -> str:
         """The value of an `Authorization` header, which does not show itself either."""
-        return _Hidden(f"Bearer {self.text}")
+        return Hidden(f"Bearer {self.text}")
 
     @property
     def claims(self) -> dict[str, Any]:
@@ -38,10 +38,11 @@ class Token:
         return claims
 
 
-class _Hidden(str):
+class Hidden(str):
     """A text that can be sent like any other; where several are shown together, it is not."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
+        """Nothing of the text."""
         return "<hidden>"

@@ -29,6 +29,8 @@ class Cluster:
         probe_image: The image that probe pods run; empty where there are none.
         disposable: Whether it is thrown away afterwards, so that nothing needs to be cleaned.
         check: Raises `RbacMatrixError` when a part of it has died.
+        signing_key: Reads the PEM private key that ServiceAccount tokens are signed with; None
+            where it is not this suite's to read.
     """
 
     provider: str
@@ -37,6 +39,7 @@ class Cluster:
     probe_image: str
     disposable: bool
     check: Callable[[], None]
+    signing_key: Callable[[], bytes] | None = None
 
     @property
     def runs_pods(self) -> bool:

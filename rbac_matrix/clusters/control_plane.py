@@ -69,10 +69,12 @@ class ControlPlane:
     Attributes:
         credentials: The administrator's way in (group `system:masters`).
         version: What the API server says it is, for example `v1.36.3`.
+        signing_key: PEM file of the private key that signs ServiceAccount tokens.
     """
 
     credentials: Credentials
     version: str
+    signing_key: Path
     _processes: tuple[Process, ...]
 
     def check(self) -> None:
@@ -130,7 +132,9 @@ def running_control_plane(
         version = json.loads(request(credentials, "GET", "/version").body)["gitVersion"]
         seconds = time.monotonic() - started
         say(f"Kubernetes {version} is ready at {credentials.server} after {seconds:.1f} s")
-        yield ControlPlane(credentials, version, tuple(processes))
+        yield ControlPlane(
+            credentials, version, certificates.service_accounts.key, tuple(processes)
+        )
 
 
 def register_node(credentials: Credentials) -> None:

@@ -36,4 +36,5 @@ def embedded_cluster(say: Callable[[str], None], report: Path | None) -> Iterato
             probe_image="",
             disposable=True,
             check=running.check,
+            signing_key=running.signing_key.read_bytes,
         )

@@ -87,6 +87,24 @@ def output_of(image: str, *command: str) -> str:
     return done.stdout.strip()
 
 
+def read_file(container: str, path: str) -> bytes:
+    """The content of a file in a container.
+
+    Raises:
+        ClusterError: It cannot be read.
+    """
+    done = subprocess.run(
+        ["docker", "exec", container, "cat", path],
+        capture_output=True,
+        check=False,
+        timeout=ANSWER_DEADLINE,
+    )
+    if done.returncode:
+        problem = _last_line(done.stderr.decode(errors="replace"))
+        raise ClusterError(f"{path} in container {container} cannot be read: {problem}")
+    return done.stdout
+
+
 def restrictions() -> list[str]:
     """What a kind node will miss on this host, each as a few words; empty for an ordinary one."""
     found = []

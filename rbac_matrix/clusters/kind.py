@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 OLDEST_KIND: Final = (0, 33, 0)
 READY_DEADLINE: Final = 180.0  # seconds from `kind create` to a node that takes pods
+_SIGNING_KEY: Final = "/etc/kubernetes/pki/sa.key"  # where kubeadm puts it
 _COMMAND_DEADLINE: Final = 120.0  # seconds for kind's other commands
 
 
@@ -166,6 +167,7 @@ def as_cluster(cluster: KindCluster, *, keep: bool, probe_image: str) -> Iterato
             probe_image=probe_image,
             disposable=not keep,
             check=lambda: None,
+            signing_key=lambda: engine.read_file(f"{cluster.name}-control-plane", _SIGNING_KEY),
         )
 
 
