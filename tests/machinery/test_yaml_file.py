@@ -31,12 +31,29 @@ def load(tmp_path: Path) -> Callable[[str], list[PositionedDocument]]:
 VALUES: Final[dict[str, tuple[str, Any]]] = {
     "yes-is-a-boolean": ("yes", True),
     "off-is-a-boolean": ("off", False),
+    "y-is-a-boolean": ("y", True),
     "quoted-yes-is-a-text": ("'yes'", "yes"),
+    "a-tagged-yes-is-a-text": ("!!str yes", "yes"),
+    "oN-is-a-text": ("oN", "oN"),
     "a-leading-zero-is-octal": ("0644", 0o644),
+    "no-octal-digit-makes-it-a-fraction": ("089", 89.0),
+    "a-hexadecimal-number": ("-0x1F", -31),
+    "a-binary-number": ("0b101", 5),
+    "a-long-number": ("1_000", 1000),
+    "a-fraction": ("1.5", 1.5),
+    "an-exponent-makes-a-fraction": ("12e5", 1200000.0),
+    "a-tagged-fraction": ("!!float 1", 1.0),
+    "a-version-is-a-text": ("1.2.3", "1.2.3"),
+    "a-time-is-a-text": ("1:30", "1:30"),
     "a-date-stays-a-text": ("2026-11-21", "2026-11-21"),
     "nothing-is-null": ("", None),
     "a-block-text-is-a-text": ("|\n  one\n  two\n", "one\ntwo\n"),
     "an-alias-is-its-value": ("[&x 1, *x]", [1, 1]),
+    "a-number-as-a-key-is-a-text": ("{1: a, 1.50: b}", {"1": "a", "1.5": "b"}),
+    "yes-as-a-key-is-true-as-a-text": ("{yes: a}", {"true": "a"}),
+    "a-merged-mapping": ("[&x {b: 1, c: 2}, {<<: *x, c: 3}]", [{"b": 1, "c": 2}, {"b": 1, "c": 3}]),
+    "the-first-of-merged-mappings-counts": ("{<<: [{b: 1}, {b: 2, c: 3}]}", {"b": 1, "c": 3}),
+    "a-quoted-merge-is-a-key": ("{'<<': 1}", {"<<": 1}),
     "a-tag-makes-no-object": ("!!python/object:os.system [true]", [True]),
 }
 
@@ -87,14 +104,31 @@ def test_documents_keep_their_own_lines(
     assert documents[1].position(("b", "c")).line == 9
 
 
+EXPLODING: Final = (
+    "a: &a0 ["
+    + "1, " * 20
+    + "]\n"
+    + "".join(f"b{level}: &a{level} [" + f"*a{level - 1}, " * 20 + "]\n" for level in range(1, 9))
+)
 BAD: Final = {
     "empty": ("", 1, "is empty"),
     "only-separators": ("---\n---\n", 1, "is empty"),
     "duplicate-key": ("a: 1\nb: 2\na: 3\n", 3, 'duplicate key "a"'),
     "duplicate-key-below": ("a:\n  b: 1\n  c: 2\n  b: 3\n", 4, 'duplicate key "b"'),
     "duplicate-key-in-a-later-document": ("a: 1\n---\nb: 1\nb: 2\n", 4, 'duplicate key "b"'),
+    "duplicate-key-of-another-type": ("1: a\n'1': b\n", 2, 'duplicate key "1"'),
+    "key-that-is-a-list": ("a: 1\n? [b]\n: 2\n", 2, "a key has to be a text"),
+    "null-as-a-key": ("a: 1\n~: 2\n", 2, "a key has to be a text, not null"),
+    "merge-of-a-text": ("a:\n  <<: b\n", 2, "<< takes a mapping"),
+    "value-unlike-its-tag": ("a: 1\nb: !!int x\n", 2, "'x' is not of type int"),
+    "number-that-json-lacks": ("a:\n  - .inf\n", 2, "JSON has no number .inf"),
+    "alias-within-itself": ("a: 1\nb: &x [*x]\n", 2, "it contains itself"),
+    "aliases-that-explode": (EXPLODING, 1, "its aliases repeat too much"),
+    "nested-deeply": ("[\n" * 900 + "]" * 900, 1, "it is nested too deeply"),
+    "nested-deeply-enough-to-crash-a-parser-in-c": ("[\n" * 50_000, 1001, "nested too deeply"),
+    "unclosed-text": ("a: 1\nb: 'c\n\n\n", 2, "unexpected end of stream"),
     "unknown-alias": ("a: 1\nb: *c\n", 2, "undefined alias"),
-    "control-character": ("a: \x00\n", 1, "is not YAML: unacceptable character"),
+    "control-character": ("a: 1\nb: \x00\n", 2, "is not YAML: unacceptable character"),
     "unclosed-bracket": ("a: [1\nb: 2\n", 2, "is not YAML"),
 }
 
