@@ -99,6 +99,13 @@ def _differential(session: nox.Session, *args: str) -> None:
     pytest(session, "tests/differential", "--cluster", "embedded", *args)
 
 
+@nox.session(default=False)
+def record(session: nox.Session) -> None:
+    """Record what Kubernetes versions serve and grant, for example of `-- v1.34.4 v1.35.4`."""
+    install(session)
+    session.run("python", "-m", "rbac_matrix.record", *session.posargs)
+
+
 def run_pytest(session: nox.Session, *args: str) -> None:
     """Run pytest; what follows `--` on nox's command line comes last, so it wins."""
     install(session)

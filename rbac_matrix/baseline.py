@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,9 +53,16 @@ class Baseline:
 
     lines: tuple[BaselineLine, ...]
 
+    @cached_property
+    def _resources(self) -> frozenset[ResourceName]:
+        """The few resources that lines are about: next to every question is about another one."""
+        return frozenset[ResourceName]().union(*(line.resources for line in self.lines))
+
     def expectation(self, question: Question) -> Expectation | None:
         """What the baseline expects of a question; None where it says nothing."""
-        if isinstance(question, ResourceQuestion) and question.name:
+        if isinstance(question, ResourceQuestion) and (
+            question.name or question.resource not in self._resources
+        ):
             return None
         for line in self.lines:
             status = line.status(question)

@@ -1,6 +1,6 @@
 """Which resources a cluster serves: read from its own discovery, or from a recording of one.
 
-The recording (`recorded/*.yaml`) lets expectation files be checked and cells be counted without a
+The recording (`recorded/*.json`) lets expectation files be checked and cells be counted without a
 cluster; the live discovery is compared with it before anything is asked.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rbac_matrix.cell import ResourceName
-from rbac_matrix.recorded import recording
+from rbac_matrix.recorded import NEWEST, recording
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -178,9 +178,9 @@ _CUSTOM_RESOURCE_VERBS = frozenset(
 )
 
 
-def recorded_discovery() -> Discovery:
-    """What the recorded Kubernetes version serves with its default settings."""
-    recorded = recording("discovery-v1.36")
+def recorded_discovery(kubernetes_version: str = NEWEST) -> Discovery:
+    """What a recorded Kubernetes version, `v1.36`, serves with its default settings."""
+    recorded = recording(f"discovery-{kubernetes_version}")
     served = {}
     for written, entry in recorded["resources"].items():
         name = ResourceName.parse(written)
@@ -188,22 +188,3 @@ def recorded_discovery() -> Discovery:
             name, entry["version"], entry["kind"], entry["namespaced"], frozenset(entry["verbs"])
         )
     return Discovery(served, tuple(recorded["paths"]))
-
-
-def record(discovery: Discovery, kubernetes_version: str) -> str:
-    """The text of a recording of `discovery`, one resource a line so that changes are diffs."""
-    lines = [
-        "# What a Kubernetes API server with default settings serves, in each group's preferred",
-        "# version. Written by `python -m rbac_matrix.record`.",
-        f"kubernetes: {kubernetes_version}",
-        "resources:",
-    ]
-    for name, resource in sorted(discovery.served.items()):
-        verbs = ", ".join(sorted(resource.verbs))
-        namespaced = str(resource.namespaced).lower()
-        lines.append(
-            f"  {name}: {{version: {resource.version}, kind: {resource.kind or repr('')}, "
-            f"namespaced: {namespaced}, verbs: [{verbs}]}}"
-        )
-    lines += ["paths:", *(f"  - {path}" for path in discovery.paths)]
-    return "\n".join(lines) + "\n"

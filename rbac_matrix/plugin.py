@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from _pytest.compat import NOTSET
 
-from rbac_matrix.clusters.choose import choose_kind_config, choose_provider
 from rbac_matrix.discovery import recorded_discovery
-from rbac_matrix.errors import RbacMatrixError
+from rbac_matrix.errors import InputError, RbacMatrixError
 from rbac_matrix.report.failure import SentenceRepr
-from rbac_matrix.report.terminal import counts, rest_failure, wrong_cells
+from rbac_matrix.report.terminal import counts, offline_counts, rest_failure, wrong_cells
 from rbac_matrix.scenario import built_in_samples, load_scenario
 from rbac_matrix.verdict import Outcome
 
@@ -33,8 +32,10 @@ if TYPE_CHECKING:
     from rbac_matrix.admin import Admin
     from rbac_matrix.cell import Cell, Rest
     from rbac_matrix.clusters.cluster import Cluster
+    from rbac_matrix.discovery import Discovery
     from rbac_matrix.gate import Gate
     from rbac_matrix.measured import Measured
+    from rbac_matrix.offline import Judged, OfflineCase
     from rbac_matrix.scenario import Scenario
     from rbac_matrix.verdict import Verdict
 
@@ -43,6 +44,7 @@ PROBE_BASE_VARIABLE: Final = "RBAC_MATRIX_PROBE_BASE"
 STORY_BASE_VARIABLE: Final = "RBAC_MATRIX_STORY_BASE"
 
 _SCENARIOS: Final = pytest.StashKey[dict[str, "Scenario"]]()
+_JUDGED: Final = pytest.StashKey[dict["OfflineCase", "Judged"]]()
 _GATE: Final = pytest.StashKey["Gate"]()
 _REPORTED: Final = pytest.StashKey[tuple[str, str]]()
 _MEASURED: Final = pytest.StashKey["Measured"]()
@@ -58,6 +60,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where to ask: kind, an existing cluster (kubeconfig), local processes (embedded), "
         "auto: kind where a container engine answers and has a node image, else embedded; or none: "
         "judge the manifests alone",
+    )
+    group.addoption(
+        "--kubernetes-version",
+        default="",
+        metavar="MINOR",
+        help="the recorded Kubernetes version that --cluster none judges for, such as 1.34, or all "
+        "(default: the newest)",
     )
     group.addoption(
         "--kube-context", default="", metavar="NAME", help="the context of --cluster kubeconfig"
@@ -85,7 +94,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Treat SIGTERM as Ctrl-C, so that a cancelled CI job cleans up too."""
+    """Treat SIGTERM as Ctrl-C, so that a cancelled CI job cleans up too; check the options."""
+    if config.getoption("kubernetes_version") and config.getoption("cluster") != "none":
+        raise pytest.UsageError(
+            "--kubernetes-version is for --cluster none; a cluster has the version that it has"
+        )
     if threading.current_thread() is threading.main_thread():
         before = signal.signal(signal.SIGTERM, _interrupt)
         config.add_cleanup(functools.partial(_restore, signal.SIGTERM, before))
@@ -94,21 +107,21 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One item a declared cell, and one for the rest of each subject's cells in each scope.
 
-    Without a cluster there is one for each scenario instead.
+    Without a cluster there is one for each scenario and Kubernetes version instead.
     """
-    wanted = {"cell", "rest", "scenario"} & set(metafunc.fixturenames)
+    wanted = {"cell", "rest", "offline_case"} & set(metafunc.fixturenames)
     if not wanted:
         return
+    params: dict[str, list[Any]] = {"cell": [], "rest": [], "offline_case": []}
     try:
-        scenarios = list(_scenarios(metafunc.config).values())
+        if metafunc.config.getoption("cluster") == "none":
+            params["offline_case"] = _offline_cases(metafunc.config)
+        else:
+            scenarios = _scenarios(metafunc.config).values()
+            params["cell"] = [cell for scenario in scenarios for cell in scenario.expectations]
+            params["rest"] = [rest for scenario in scenarios for rest in scenario.rests]
     except RbacMatrixError as error:
         pytest.fail(str(error), pytrace=False)
-    params: dict[str, list[Any]] = {"cell": [], "rest": [], "scenario": []}
-    if metafunc.config.getoption("cluster") == "none":
-        params["scenario"] = scenarios
-    else:
-        params["cell"] = [cell for scenario in scenarios for cell in scenario.expectations]
-        params["rest"] = [rest for scenario in scenarios for rest in scenario.rests]
     for name in wanted:
         metafunc.parametrize(name, params[name], ids=[param.id for param in params[name]])
 
@@ -123,7 +136,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_empty(item: pytest.Item) -> bool:
     params = getattr(getattr(item, "callspec", None), "params", {})
-    return any(params.get(name) is NOTSET for name in ("cell", "rest", "scenario"))
+    return any(params.get(name) is NOTSET for name in ("cell", "rest", "offline_case"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -132,8 +145,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: pytest.TestReport = yield  # type: ignore[assignment] # the hook's own protocol
     found = getattr(item, "funcargs", {})
     verdict: Verdict | None = found.get("verdict")
-    several = [*found.get("rest_verdicts", ()), *found.get("offline_verdicts", ())]
-    wrong = [each for each in several if not each.as_expected]
+    wrong = [each for each in found.get("rest_verdicts", ()) if not each.as_expected]
+    if "judged" in found:
+        wrong = [*found["judged"].wrong]
     if call.excinfo is not None and isinstance(call.excinfo.value, NotAnsweredError):
         verdict = call.excinfo.value.verdict
     if report.failed and verdict is not None and not verdict.as_expected:
@@ -152,6 +166,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section(f"measured on {provider} {version}")
         for line in measured.lines():
             terminalreporter.line(line)
+    if judged := config.stash.get(_JUDGED, {}):
+        versions = ", ".join(dict.fromkeys(case.kubernetes for case in judged))
+        terminalreporter.line(
+            f"policy alone, Kubernetes {versions}, {offline_counts(judged.values())}"
+        )
     gate = config.stash.get(_GATE, None)
     if gate is None:
         return
@@ -208,6 +227,7 @@ class NotAnsweredError(RbacMatrixError):
 @pytest.fixture(scope="session")
 def kind_cluster(request: pytest.FixtureRequest) -> Iterator[KindCluster]:
     """A kind cluster that takes pods; overrides pytest-kind's fixture and keeps its options."""
+    from rbac_matrix.clusters.choose import choose_kind_config  # noqa: PLC0415 - see _running
     from rbac_matrix.clusters.kind import (  # noqa: PLC0415 - only where kind runs
         KindSettings,
         check_kind_version,
@@ -249,6 +269,8 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The cluster that `--cluster` chooses, running."""
     with _ends_run_on_error(), ExitStack() as stack:
         config, say = request.config, _say(request.config)
+        from rbac_matrix.clusters.choose import choose_provider  # noqa: PLC0415 - see _running
+
         choice = choose_provider(
             config.getoption("cluster"),
             config.getoption("kind_bin"),
@@ -341,11 +363,14 @@ def rest_verdicts(rest: Rest, gate: Gate, request: pytest.FixtureRequest) -> lis
 
 
 @pytest.fixture
-def offline_verdicts(scenario: Scenario) -> list[Verdict]:
+def judged(offline_case: OfflineCase, request: pytest.FixtureRequest) -> Judged:
     """What a scenario's manifests grant by the policy judge alone, with no cluster."""
-    from rbac_matrix.offline import judge_offline, recorded_policy  # noqa: PLC0415 - only for `none`
+    from rbac_matrix.offline import judge_offline, stock_cluster  # noqa: PLC0415 - only for `none`
 
-    return judge_offline(scenario, recorded_discovery(), recorded_policy())
+    stock = stock_cluster(offline_case.kubernetes)
+    found = judge_offline(offline_case.scenario, stock)
+    request.config.stash.setdefault(_JUDGED, {})[offline_case] = found
+    return found
 
 
 @contextmanager
@@ -391,19 +416,43 @@ def _ends_run_on_error() -> Iterator[None]:
 def _scenarios(config: pytest.Config) -> dict[str, Scenario]:
     """The scenarios of this run by name, read once."""
     if _SCENARIOS not in config.stash:
-        discovery = recorded_discovery()
-        samples = built_in_samples()
-        found: dict[str, Scenario] = {}
-        for file in _expectation_files(config):
-            scenario = load_scenario(file, discovery, samples)
-            if scenario.name in found:
-                raise RbacMatrixError(
-                    f"two scenarios are named {scenario.name!r}: {found[scenario.name].file} and "
-                    f"{file}"
-                )
-            found[scenario.name] = scenario
-        config.stash[_SCENARIOS] = found
+        config.stash[_SCENARIOS] = _read_scenarios(config, recorded_discovery())
     return config.stash[_SCENARIOS]
+
+
+def _offline_cases(config: pytest.Config) -> list[OfflineCase]:
+    """Each scenario for each Kubernetes version that `--cluster none` judges it for."""
+    from rbac_matrix.offline import OfflineCase, chosen_versions, stock_cluster  # noqa: PLC0415
+
+    choice = config.getoption("kubernetes_version")
+    try:
+        versions = chosen_versions(choice)
+    except ValueError as error:
+        raise RbacMatrixError(f"--kubernetes-version: {error}") from None
+    cases = []
+    for version in versions:
+        try:
+            scenarios = _read_scenarios(config, stock_cluster(version).discovery)
+        except InputError as error:
+            if not choice:
+                raise
+            raise RbacMatrixError(f"{error} (in Kubernetes {version})") from error
+        for name, scenario in scenarios.items():
+            cases.append(OfflineCase(scenario, version, f"{name}:{version}" if choice else name))
+    return cases
+
+
+def _read_scenarios(config: pytest.Config, discovery: Discovery) -> dict[str, Scenario]:
+    samples = built_in_samples()
+    found: dict[str, Scenario] = {}
+    for file in _expectation_files(config):
+        scenario = load_scenario(file, discovery, samples)
+        if scenario.name in found:
+            raise RbacMatrixError(
+                f"two scenarios are named {scenario.name!r}: {found[scenario.name].file} and {file}"
+            )
+        found[scenario.name] = scenario
+    return found
 
 
 def _expectation_files(config: pytest.Config) -> list[Path]:

@@ -11,22 +11,25 @@ from rbac_matrix.clusters.control_plane import running_control_plane
 from rbac_matrix.programs.find import find_control_plane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 
 @contextmanager
-def embedded_cluster(say: Callable[[str], None], report: Path | None) -> Iterator[Cluster]:
+def embedded_cluster(
+    say: Callable[[str], None], report: Path | None, environment: Mapping[str, str] = os.environ
+) -> Iterator[Cluster]:
     """A control plane for as long as the `with` block lasts.
 
     Args:
         say: Takes one line of progress; finding, downloading and building its programs use it too.
         report: The report folder, which gets the programs' logs; None for none.
+        environment: The environment variables, which may name programs.
 
     Raises:
         RbacMatrixError: A program cannot be had, or the control plane does not start.
     """
-    programs = find_control_plane(os.environ, say=say)
+    programs = find_control_plane(environment, say=say)
     logs = report / "control-plane-logs" if report else None
     with running_control_plane(programs, say=say, logs=logs) as running:
         yield Cluster(

@@ -103,13 +103,18 @@ def find_control_plane(
     return ControlPlanePrograms(found[ETCD], found[API_SERVER], found[CONTROLLER_MANAGER])
 
 
+def asset_variable(program: str) -> str:
+    """The envtest convention's variable for one program."""
+    return f"TEST_ASSET_{program.upper().replace('-', '_')}"
+
+
 def given_program(program: str, environment: Mapping[str, str]) -> Path | None:
     """The program that the envtest convention's variables name, or None where they are not set.
 
     Raises:
         ProgramPathError: They name something that is no executable file.
     """
-    variable = f"TEST_ASSET_{program.upper().replace('-', '_')}"
+    variable = asset_variable(program)
     if environment.get(variable):
         return _executable(Path(environment[variable]), f"{variable} is set to")
     folder = environment.get("KUBEBUILDER_ASSETS")

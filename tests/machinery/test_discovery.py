@@ -6,16 +6,14 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-import yaml
 
-from rbac_matrix.cell import VERBS, ResourceName
+from rbac_matrix.cell import ResourceName
 from rbac_matrix.discovery import (
     Discovery,
     ResourceNotServedError,
     ServedResource,
     parse_definitions,
     parse_discovery,
-    record,
 )
 
 if TYPE_CHECKING:
@@ -118,16 +116,6 @@ def test_every_served_name_is_found_as_it_is_written(discovery: Discovery) -> No
     """What discovery lists can be put into an expectations file as it is shown."""
     for name, resource in discovery.served.items():
         assert resource == discovery.find(ResourceName.parse(str(name)))
-
-
-def test_a_recording_says_what_was_recorded(discovery: Discovery) -> None:
-    """Recording what is recorded changes nothing, so a recording never drifts by itself."""
-    document = yaml.safe_load(record(discovery, "v1.2.3"))
-
-    assert document["kubernetes"] == "v1.2.3"
-    assert document["resources"].keys() == {str(name) for name in discovery.served}
-    pods = document["resources"]["pods"]
-    assert pods == {"version": "v1", "kind": "Pod", "namespaced": True, "verbs": sorted(VERBS)}
 
 
 DEFINITION: Final[dict[str, Any]] = {
