@@ -51,6 +51,13 @@ def _docs(session: nox.Session, *args: str) -> None:
     session.run("python", "-m", "rbac_matrix.stories.claims", "docs/claims.md", *args)
 
 
+@nox.session
+def report(session: nox.Session) -> None:
+    """Test the HTML report in the Chromium or Chrome of this host."""
+    install(session, *nox.project.dependency_groups(PYPROJECT, "report"))
+    pytest(session, "tests/report")
+
+
 @nox.session(tags=["cluster"])
 def gate(session: nox.Session) -> None:
     """Ask every scenario on kind or, where kind cannot run, on local processes."""

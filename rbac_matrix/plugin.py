@@ -11,6 +11,7 @@ import signal
 import threading
 import warnings
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -206,11 +207,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     _finish_undisturbed(session.config)
     folder, gate = session.config.getoption("report_dir"), session.config.stash.get(_GATE, None)
     if folder and gate is not None:
-        from rbac_matrix.report.verdicts_file import write_verdicts  # noqa: PLC0415 - only here
+        from rbac_matrix.report.html import write_html  # noqa: PLC0415 - only here
+        from rbac_matrix.report.verdicts_file import (  # noqa: PLC0415 - only here
+            verdicts_document,
+            write_verdicts,
+        )
 
         provider, version = session.config.stash[_REPORTED]
-        file = write_verdicts(Path(folder), provider, version, gate.verdicts.values())
-        _say(session.config)(f"{len(gate.verdicts)} verdicts are in {file}")
+        verdicts = gate.verdicts.values()
+        document = verdicts_document(provider, version, verdicts, datetime.now(UTC))
+        file = write_verdicts(Path(folder), document)
+        page = write_html(file.with_name("report.html"), document)
+        _say(session.config)(f"{len(verdicts)} verdicts are in {file}, to be looked at in {page}")
     if folder and (measured := session.config.stash.get(_MEASURED, None)):
         measured.write(Path(folder), *session.config.stash[_REPORTED])
 

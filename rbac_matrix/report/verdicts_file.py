@@ -3,64 +3,98 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from rbac_matrix.cell import PathQuestion
+from rbac_matrix.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
     from pathlib import Path
 
     from rbac_matrix.cell import Question
     from rbac_matrix.verdict import Verdict
 
 SCHEMA: Final = "rbac-matrix/verdicts/v1"
+FILE: Final = "verdicts.json"
+_WRITTEN_AT: Final = re.compile(r"\[([^\[\]]+:[0-9]+)\]$")
+"""The place that the text of a rule ends with, where a person wrote it."""
 
 
-def write_verdicts(
-    folder: Path, provider: str, kubernetes_version: str, verdicts: Iterable[Verdict]
-) -> Path:
-    """Write the file; it holds no token and nothing that a subject could read.
+def verdicts_document(
+    provider: str, kubernetes_version: str, verdicts: Iterable[Verdict], ended: datetime
+) -> dict[str, Any]:
+    """The content of the file; it holds no token and nothing that a subject could read.
 
     Args:
-        folder: The report folder; made when absent.
         provider: The kind of cluster.
         kubernetes_version: Its version.
         verdicts: One a cell.
+        ended: When the run ended, with a time zone.
+    """
+    return {
+        "schema": SCHEMA,
+        "provider": provider,
+        "kubernetes_version": kubernetes_version,
+        "ended": ended.isoformat(timespec="seconds"),
+        "cells": [_record(verdict) for verdict in verdicts],
+    }
+
+
+def write_verdicts(folder: Path, document: dict[str, Any]) -> Path:
+    """Write `verdicts.json` of a document into the report folder, which is made when absent.
 
     Returns:
         The file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "verdicts.json"
-    head = {"schema": SCHEMA, "provider": provider, "kubernetes_version": kubernetes_version}
+    file = folder / FILE
+    head = {key: value for key, value in document.items() if key != "cells"}
     # A cell a line, so that text tools can search, compare and cut a report of any size.
-    records = ",\n".join(json.dumps(_record(verdict)) for verdict in verdicts)
+    records = ",\n".join(json.dumps(record) for record in document["cells"])
     file.write_text(f'{json.dumps(head)[:-1]}, "cells": [\n{records}\n]}}\n', encoding="utf-8")
     return file
 
 
 def _record(verdict: Verdict) -> dict[str, Any]:
     cell, expectation, answer = verdict.cell, verdict.expectation, verdict.answer
-    opinions = verdict.evidence.opinions if verdict.evidence else {}
+    evidence = verdict.evidence
+    opinions = evidence.opinions if evidence else {}
+    granted = evidence.policy.reason if evidence and evidence.policy.allowed else ""
+    written_at = _WRITTEN_AT.search(granted or verdict.nearest)
     return {
         "id": cell.id,
         "scenario": cell.scenario,
         "subject": str(cell.subject),
         **_question(cell.question),
+        "state": _state(verdict),
         "expected": expectation.status or 403,
         "why": expectation.why,
         "declared": str(expectation.at),
         "outcome": str(verdict.outcome),
         "sentence": verdict.sentence,
         "judges": {name: str(opinion) for name, opinion in opinions.items()},
+        "granted": granted or None,
         "nearest": verdict.nearest or None,
-        "not_requested": verdict.evidence.not_requested or None if verdict.evidence else None,
+        "manifest": written_at[1] if written_at else None,
+        "not_requested": evidence.not_requested or None if evidence else None,
         "request": verdict.request.line if verdict.request else None,
+        "ask_again": verdict.ask_again,
         "answer": str(answer.answer_class) if answer else None,
         "status": answer.status if answer else None,
         "message": answer.message if answer else verdict.reason,
     }
+
+
+def _state(verdict: Verdict) -> str:
+    """What a matrix shows of a cell."""
+    if verdict.outcome is Outcome.NOT_ASKED:
+        return "not asked"
+    if not verdict.as_expected:
+        return "wrong"
+    return "allowed" if verdict.expectation.status else "denied"
 
 
 def _question(question: Question) -> dict[str, str | None]:

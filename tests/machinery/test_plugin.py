@@ -303,7 +303,7 @@ def test_a_test_that_fails_for_its_own_reason_shows_it(project: pytest.Pytester)
 
 
 def test_the_report_has_every_cell(project: pytest.Pytester) -> None:
-    """`verdicts.json` is valid, whatever the outcomes, and is written before the fixtures end."""
+    """`verdicts.json` is valid, whatever the outcomes; `report.html` says the same."""
     answers = {
         DELETE: "Answer(200)",
         "shop:default:default:list:pods": "Answer(None, 'TimeoutError')",
@@ -333,6 +333,8 @@ def test_the_report_has_every_cell(project: pytest.Pytester) -> None:
     assert deleted["expected"] == 403
     assert deleted["status"] == 200
     assert deleted["sentence"] == "default may not delete pods in default, but could (200)"
+    page = file.with_name("report.html").read_text(encoding="utf-8")
+    assert "<h1>4 answers are not as declared</h1>" in page
 
 
 WIDENED: Final = "yard:default:-:everything-else"

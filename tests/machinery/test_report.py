@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ from rbac_matrix.cell import Cell, PathQuestion, ResourceName, ResourceQuestion,
 from rbac_matrix.errors import Position
 from rbac_matrix.judges.opinion import Opinion
 from rbac_matrix.report.terminal import SHOWN, counts, rest_failure
-from rbac_matrix.report.verdicts_file import write_verdicts
+from rbac_matrix.report.verdicts_file import verdicts_document, write_verdicts
 from rbac_matrix.requests import Request
 from rbac_matrix.scenario import Expectation
 from rbac_matrix.schema import validator
@@ -29,6 +30,7 @@ ALLOWED: Final = Expectation(200, "For everybody.", Position(Path("baseline.yaml
 GRANT: Final = "RoleBinding team-a/b of Role r to ServiceAccount team-a/clerk, rule 1 [role.yaml:7]"
 YES: Final = Opinion(allowed=True, reason=GRANT)
 NO: Final = Opinion(allowed=False, reason="")
+ENDED: Final = datetime(2026, 11, 22, 1, 50, tzinfo=UTC)
 METRICS: Final = PathQuestion("get", "/metrics")
 NO_REQUEST: Final = "no request has this verb"
 
@@ -133,9 +135,14 @@ RECORDS: Final[dict[str, tuple[Verdict, dict[str, Any]]]] = {
                 "review": f"allowed: {GRANT}",
                 "request": "allowed: 200 ok",
             },
+            "state": "wrong",
+            "granted": GRANT,
             "nearest": None,
+            "manifest": "role.yaml:7",
             "not_requested": None,
             "request": "GET /x",
+            "ask_again": "kubectl auth can-i get /metrics "
+            "--as=system:serviceaccount:team-a:clerk",
         },
     ),
     "a-resource": (
@@ -149,13 +156,21 @@ RECORDS: Final[dict[str, tuple[Verdict, dict[str, Any]]]] = {
             "namespace": "team-a",
             "expected": 200,
             "outcome": "unexpectedly denied",
+            "state": "wrong",
+            "granted": None,
             "nearest": "Role r grants get",
+            "manifest": None,
         },
+    ),
+    "what-is-as-expected": (
+        judge(Cell("shop", CLERK, METRICS), ALLOWED, Evidence(YES, YES)),
+        {"state": "allowed", "granted": GRANT, "outcome": "as expected"},
     ),
     "what-is-not-requested": (
         refused(leases("escalate")),
         {
             "verb": "escalate",
+            "state": "denied",
             "judges": {"policy": "denied", "review": "denied"},
             "not_requested": NO_REQUEST,
             "request": None,
@@ -171,13 +186,14 @@ RECORDS: Final[dict[str, tuple[Verdict, dict[str, Any]]]] = {
             DENIED,
             Evidence(NO, Opinion(None, "429 throttled"), Request("GET", "/metrics"), Answer(404)),
         ),
-        {"outcome": "not answered", "judges": {
+        {"outcome": "not answered", "state": "wrong", "judges": {
             "policy": "denied", "review": "no answer: 429 throttled", "request": "allowed: "
             "404 not found"}},
     ),
     "what-is-not-asked": (
         not_asked(Cell("shop", CLERK, leases()), ALLOWED, "it needs a kubelet"),
-        {"outcome": "not asked", "judges": {}, "message": "it needs a kubelet"},
+        {"outcome": "not asked", "state": "not asked", "judges": {},
+         "message": "it needs a kubelet"},
     ),
 }  # fmt: skip
 
@@ -187,7 +203,7 @@ def test_a_record_says_what_was_asked_and_what_each_judge_said(
     verdict: Verdict, part: dict[str, Any], tmp_path: Path
 ) -> None:
     """Resources and paths alike, valid by the schema; what does not apply is null."""
-    file = write_verdicts(tmp_path, "embedded", "v1.36.3", [verdict])
+    file = write_verdicts(tmp_path, verdicts_document("embedded", "v1.36.3", [verdict], ENDED))
 
     document = json.loads(file.read_text(encoding="utf-8"))
     validator("verdicts").validate(document)
