@@ -146,7 +146,7 @@ RECORDS: Final[dict[str, tuple[Verdict, dict[str, Any]]]] = {
         },
     ),
     "a-resource": (
-        dataclasses.replace(refused(leases(), ALLOWED), nearest="Role r grants get"),
+        dataclasses.replace(refused(leases(), ALLOWED), nearest="Role r grants get [role.yaml:7]"),
         {
             "id": "shop:clerk:team-a:list:leases.coordination.k8s.io",
             "path": None,
@@ -158,8 +158,8 @@ RECORDS: Final[dict[str, tuple[Verdict, dict[str, Any]]]] = {
             "outcome": "unexpectedly denied",
             "state": "wrong",
             "granted": None,
-            "nearest": "Role r grants get",
-            "manifest": None,
+            "nearest": "Role r grants get [role.yaml:7]",
+            "manifest": "role.yaml:7",
         },
     ),
     "what-is-as-expected": (
@@ -171,6 +171,7 @@ RECORDS: Final[dict[str, tuple[Verdict, dict[str, Any]]]] = {
         {
             "verb": "escalate",
             "state": "denied",
+            "manifest": None,
             "judges": {"policy": "denied", "review": "denied"},
             "not_requested": NO_REQUEST,
             "request": None,
