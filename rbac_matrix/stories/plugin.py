@@ -1,22 +1,20 @@
-"""What pytest needs to tell stories: steps in order, marks of claims, and what was measured."""
+"""What pytest needs to tell stories: steps in order, and marks of claims."""
 
 from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from rbac_matrix.errors import Position, RbacMatrixError
 from rbac_matrix.report.failure import SentenceRepr
-from rbac_matrix.stories.propagation import Propagation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROPAGATION: Final = pytest.StashKey[Propagation]()
 _STORIES: Final = pytest.StashKey[dict[str, "_Told"]]()
 
 
@@ -41,7 +39,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "claim(text, today, how): what a document claims and this test checks"
     )
-    config.stash[PROPAGATION] = Propagation()
     config.stash[_STORIES] = {}
 
 
@@ -80,19 +77,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             explanation = f"the step: {step}\nat:       {at}"
             report.longrepr = SentenceRepr(str(call.excinfo.value), explanation, at)
     return report  # type: ignore[return-value] # the hook's own protocol
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's class is private
-    """Say how fast bindings took effect."""
-    if config.stash[PROPAGATION].changes:
-        terminalreporter.line(config.stash[PROPAGATION].line)
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write what was measured into the report folder."""
-    folder, propagation = session.config.getoption("report_dir"), session.config.stash[PROPAGATION]
-    if folder and propagation.changes:
-        propagation.write(Path(folder))
 
 
 def _told(item: pytest.Item) -> _Told:

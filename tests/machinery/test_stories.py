@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
@@ -11,11 +10,7 @@ from rbac_matrix.answer import AnswerClass
 from rbac_matrix.stories.claims import Claim, claims_page, main
 from rbac_matrix.stories.image import story_recipe
 from rbac_matrix.stories.pod_exec import Ran
-from rbac_matrix.stories.propagation import Change, Propagation
 from rbac_matrix.stories.stage import curl_answer
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytest_plugins = "pytester"
 
@@ -126,17 +121,6 @@ def test_page_of_claims_escapes_what_it_shows() -> None:
 def test_what_curl_got_has_a_class(ran: Ran, expected: AnswerClass) -> None:
     """The status behind the body decides, and a curl that failed got no answer."""
     assert curl_answer(ran).answer_class is expected
-
-
-def test_measured_changes_are_reported(tmp_path: Path) -> None:
-    """The line and the file have the median and the slowest change."""
-    changes = [Change("job-robot", "GET /x", "grant", seconds) for seconds in (0.01, 0.02, 0.3)]
-    measured = Propagation("kind", "v1.36.3", changes)
-    document = json.loads(measured.write(tmp_path / "report").read_text(encoding="utf-8"))
-
-    assert "3 changes" in measured.line
-    assert "20 ms in the median, 300 ms at most (job-robot, grant)" in measured.line
-    assert (document["median_seconds"], document["maximum_seconds"]) == (0.02, 0.3)
 
 
 def test_story_image_is_named_after_what_goes_in() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rbac_matrix.objects import Objects
-from rbac_matrix.stories.plugin import PROPAGATION
+from rbac_matrix.stories.propagation import Propagation
 from rbac_matrix.stories.stage import Stage
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rbac_matrix.admin import Admin
     from rbac_matrix.clusters.cluster import Cluster
-    from rbac_matrix.stories.propagation import Propagation
+    from rbac_matrix.measured import Measured
 
 
 @pytest.fixture(name="objects", scope="session")
@@ -47,9 +47,7 @@ def kubelet(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     request.getfixturevalue("story_image")
 
 
-@pytest.fixture(scope="session")
-def propagation(cluster: Cluster, admin: Admin, pytestconfig: pytest.Config) -> Propagation:
+@pytest.fixture
+def propagation(measured: Measured) -> Propagation:
     """Measures how long bindings take; the report has the times of all stories."""
-    measured = pytestconfig.stash[PROPAGATION]
-    measured.provider, measured.kubernetes_version = cluster.provider, admin.version()
-    return measured
+    return Propagation(measured)
