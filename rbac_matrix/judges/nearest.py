@@ -67,13 +67,15 @@ class NearestRule:
     Attributes:
         sentence: What it grants and lacks; without a full stop.
         lacks: What it lacks; empty where no rule comes near.
-        origin: Where the rule, or the binding without a role, is written; None for what the cluster
+        origin: Where the role, or the binding without a role, is written; None for what the cluster
             brought, and where no rule comes near.
+        index: Which of the role's rules it is, counted from 0; None where there is no rule.
     """
 
     sentence: str
     lacks: tuple[Lack, ...]
     origin: Position | None
+    index: int | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ class Neighbourhood:
             none = f"no rule of any role that is bound to it speaks of {what}"
             return NearestRule(none, (), None)
         sentence = _Sentence(self._bindings, self._user, self._groups, question, found)
-        return NearestRule(sentence.text(), found.lacks, found.origin)
+        index = found.rule.index if found.rule else None
+        return NearestRule(sentence.text(), found.lacks, found.origin, index)
 
     def _candidates(self, question: Question) -> Iterator[_Candidate]:
         namespace = question.namespace if isinstance(question, ResourceQuestion) else None

@@ -50,8 +50,10 @@ class PolicyJudge:
         nearest = decision.nearest
         if nearest is None:
             return ""
-        place = f" [{nearest.origin}]" if nearest.origin else ""
-        return f"{nearest.sentence}{place}"
+        place = nearest.origin
+        if place in self._written and nearest.index is not None:
+            place = self._written[place].position(("rules", nearest.index))
+        return f"{nearest.sentence} [{place}]" if place else nearest.sentence
 
     def may_say(self, subject: Subject, question: Question, reason: str) -> bool:
         """Whether a review may give this reason, going by the policy."""

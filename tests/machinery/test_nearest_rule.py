@@ -404,7 +404,7 @@ def test_what_a_person_wrote_is_named_first() -> None:
     found = nearest(ask(verb="watch"), [role(PODS), binding()], brought)
 
     assert found == NearestRule(
-        "Role pod-reader grants get, list on pods, not watch", (Lack.VERB,), HERE
+        "Role pod-reader grants get, list on pods, not watch", (Lack.VERB,), HERE, 0
     )
 
 
