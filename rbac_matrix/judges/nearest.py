@@ -67,9 +67,10 @@ class NearestRule:
     Attributes:
         sentence: What it grants and lacks; without a full stop.
         lacks: What it lacks; empty where no rule comes near.
-        origin: Where the role, or the binding without a role, is written; None for what the cluster
+        origin: Where the rule, or the binding without a role, is written; None for what the cluster
             brought, and where no rule comes near.
-        index: Which of the role's rules it is, counted from 0; None where there is no rule.
+        index: The rule's place among those of the role that is written there, from 0; None where
+            no rule comes near.
     """
 
     sentence: str

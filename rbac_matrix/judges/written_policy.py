@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rbac_matrix.cell import Question, Subject
+    from rbac_matrix.errors import Position
     from rbac_matrix.judges.policy import Grant
     from rbac_matrix.manifests import ManifestObject
 
@@ -50,25 +51,37 @@ class PolicyJudge:
         nearest = decision.nearest
         if nearest is None:
             return ""
-        place = nearest.origin
-        if place in self._written and nearest.index is not None:
-            place = self._written[place].position(("rules", nearest.index))
-        return f"{nearest.sentence} [{place}]" if place else nearest.sentence
+        place = self._line(nearest.origin, "rules", nearest.index)
+        return nearest.sentence + (f" [{place}]" if place else "")
 
     def may_say(self, subject: Subject, question: Question, reason: str) -> bool:
         """Whether a review may give this reason, going by the policy."""
         return self._policy.may_say(subject.username, subject.groups, question, reason)
 
+    def grant(self, subject: Subject, question: Question) -> Grant | None:
+        """What allows a question; None where it is denied."""
+        return self._policy.decide(subject.username, subject.groups, question).grant
+
+    def rule_line(self, grant: Grant) -> Position | None:
+        """Where the rule of a grant is written; None where the cluster brought it."""
+        return self._line(grant.rule.origin, "rules", grant.rule.index)
+
+    def subject_line(self, grant: Grant) -> Position | None:
+        """Where the binding of a grant names the subject; None where the cluster brought it."""
+        index = grant.binding.subjects.index(grant.subject)
+        return self._line(grant.binding.origin, "subjects", index)
+
+    def _line(self, origin: Position | None, key: str, index: int | None) -> Position | None:
+        """The line of an entry of the object that is written somewhere; without one its first."""
+        if origin is None or index is None or origin not in self._written:
+            return origin
+        return self._written[origin].position((key, index))
+
     def _granted(self, grant: Grant) -> str:
         """The binding, the role and the rule that allow, with the rule's line."""
-        rule = grant.rule
-        place = ""
-        if rule.origin is not None and rule.origin in self._written:
-            place = f" [{self._written[rule.origin].position(('rules', rule.index))}]"
-        elif grant.binding.origin is not None:
-            place = f" [{grant.binding.origin}]"  # the role is the cluster's own
+        rule, place = grant.rule, self.rule_line(grant) or grant.binding.origin
         through = f" (written in {rule.written_in})" if rule.written_in != str(grant.role) else ""
         return (
-            f"{grant.binding} of {grant.role} to {grant.subject}, "
-            f"rule {rule.index + 1}{through}{place}"
+            f"{grant.binding} of {grant.role} to {grant.subject}, rule {rule.index + 1}{through}"
+            + (f" [{place}]" if place else "")
         )
