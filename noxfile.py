@@ -34,6 +34,15 @@ def machinery(session: nox.Session) -> None:
     run_pytest(session, "tests/machinery")
 
 
+@nox.session
+def policy(session: nox.Session) -> None:
+    """Judge the manifests alone, for each Kubernetes version, and compare with accepted access."""
+    versions = ("--kubernetes-version", "all")
+    run_pytest(
+        session, "tests/access", "--cluster", "none", *versions, "--report-dir", "report/policy"
+    )
+
+
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Write the pages in docs/ that are made from the tests; `-- --check` only compares them."""
@@ -104,6 +113,12 @@ def bench(session: nox.Session) -> None:
 def _differential(session: nox.Session, *args: str) -> None:
     install(session, *nox.project.dependency_groups(PYPROJECT, "differential"))
     pytest(session, "tests/differential", "--cluster", "embedded", *args)
+
+
+@nox.session(default=False)
+def accept(session: nox.Session) -> None:
+    """Accept what the manifests allow now: the diff of tests/access/accepted is to be read."""
+    run_pytest(session, "tests/access/test_accepted_access.py", "--cluster", "none", "--accept")
 
 
 @nox.session(default=False)

@@ -22,20 +22,24 @@ class Position:
     file: Path
     line: int
 
-    def __str__(self) -> str:
-        """`file:line`, relative to the working folder where that is shorter to read."""
+    @property
+    def shown(self) -> str:
+        """The file, relative to the working folder where that is shorter to read."""
         try:
-            shown = self.file.resolve().relative_to(Path.cwd())
+            return str(self.file.resolve().relative_to(Path.cwd()))
         except ValueError:
-            shown = self.file
-        return f"{shown}:{self.line}"
+            return str(self.file)
+
+    def __str__(self) -> str:
+        """`file:line`."""
+        return f"{self.shown}:{self.line}"
 
 
 class InputError(RbacMatrixError):
     """An expectation or manifest file that cannot be what its author meant."""
 
     def __init__(self, at: Position, message: str) -> None:
-        """Keep the place apart from the sentence.
+        """Keep the place and the sentence apart.
 
         Args:
             at: Where the mistake is.
@@ -43,3 +47,4 @@ class InputError(RbacMatrixError):
         """
         super().__init__(f"{at}: {message}")
         self.at = at
+        self.message = message

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from rbac_matrix.baseline import Baseline
     from rbac_matrix.cell import Question, Subject
     from rbac_matrix.discovery import Discovery
-    from rbac_matrix.judges.opinion import Opinion
+    from rbac_matrix.errors import Position
+    from rbac_matrix.judges.policy import Grant
     from rbac_matrix.scenario import Expectation, Scenario
 
 ALL_VERSIONS: Final = "all"
@@ -93,14 +94,40 @@ class Judged:
     """What the policy alone says about a scenario.
 
     Attributes:
-        asked: How many cells were judged: the declared ones and the whole universe.
-        allowed: The allowed cells, with the grant as the policy judge words it.
+        scenario: The scenario.
+        questions: What was judged of each subject: its declared cells and the whole universe.
+        allowed: What is allowed of it.
         wrong: The verdicts that are not as expected.
+        policy: The judge, for more about a cell.
     """
 
-    asked: int
-    allowed: Mapping[Cell, Opinion]
+    scenario: Scenario
+    questions: Mapping[Subject, tuple[Question, ...]]
+    allowed: Mapping[Cell, Granted]
     wrong: tuple[Verdict, ...]
+    policy: PolicyJudge
+
+    @property
+    def asked(self) -> int:
+        """How many cells were judged."""
+        return sum(map(len, self.questions.values()))
+
+
+@dataclass(frozen=True)
+class Granted:
+    """Why a cell is allowed.
+
+    Attributes:
+        grant: The first of its grants.
+        rule: Where the rule is written; None for what the cluster brought.
+        bound: Where the binding names the subject; None for what the cluster brought.
+        baseline: Whether it is what every ServiceAccount may do.
+    """
+
+    grant: Grant
+    rule: Position | None
+    bound: Position | None
+    baseline: bool
 
 
 def judge_offline(scenario: Scenario, stock: StockCluster) -> Judged:
@@ -120,23 +147,26 @@ def judge_offline(scenario: Scenario, stock: StockCluster) -> Judged:
         if (expectation := stock.baseline.expectation(question))
     }
     policy = PolicyJudge(scenario.objects, stock.policy)
-    asked, allowed, wrong = 0, {}, []
+    questions: dict[Subject, tuple[Question, ...]] = {}
+    allowed: dict[Cell, Granted] = {}
+    wrong = []
     for subject in scenario.subjects:
         declared = dict(_declared(scenario, subject))
         expected = baseline | declared
-        questions = tuple(dict.fromkeys((*declared, *universe.questions)))
-        asked += len(questions)
-        for question, opinion in zip(questions, policy.opinions(subject, questions), strict=True):
+        asked = questions[subject] = tuple(dict.fromkeys((*declared, *universe.questions)))
+        for question, opinion in zip(asked, policy.opinions(subject, asked), strict=True):
             expectation = expected.get(question)
-            if opinion.allowed or (expectation and expectation.status):
-                cell = Cell(scenario.name, subject, question)
-                verdict = judge(cell, expectation or scenario.defaults[subject], Evidence(opinion))
-                if opinion.allowed:
-                    allowed[cell] = opinion
-                if not verdict.as_expected:
-                    nearest = policy.nearest(subject, question)
-                    wrong.append(replace(verdict, nearest=nearest))
-    return Judged(asked, allowed, tuple(wrong))
+            if not opinion.allowed and not (expectation and expectation.status):
+                continue  # Denied, as all is that nothing speaks of: nearly every cell.
+            cell = Cell(scenario.name, subject, question)
+            if (grant := policy.grant(subject, question)) is not None:
+                rule, bound = policy.rule_line(grant), policy.subject_line(grant)
+                in_baseline = question in baseline and bound is None
+                allowed[cell] = Granted(grant, rule, bound, in_baseline)
+            verdict = judge(cell, expectation or scenario.defaults[subject], Evidence(opinion))
+            if not verdict.as_expected:
+                wrong.append(replace(verdict, nearest=policy.nearest(subject, question)))
+    return Judged(scenario, questions, allowed, tuple(wrong), policy)
 
 
 def _declared(scenario: Scenario, subject: Subject) -> Iterator[tuple[Question, Expectation]]:

@@ -19,10 +19,10 @@ import pytest
 from _pytest.compat import NOTSET
 
 from rbac_matrix.discovery import recorded_discovery
-from rbac_matrix.errors import InputError, RbacMatrixError
+from rbac_matrix.errors import RbacMatrixError
 from rbac_matrix.report.failure import SentenceRepr
-from rbac_matrix.report.terminal import counts, offline_counts, rest_failure, wrong_cells
-from rbac_matrix.scenario import built_in_samples, load_scenario
+from rbac_matrix.report.terminal import counts, rest_failure, wrong_cells
+from rbac_matrix.scenario import built_in_samples, expectation_files, load_scenario
 from rbac_matrix.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from rbac_matrix.discovery import Discovery
     from rbac_matrix.gate import Gate
     from rbac_matrix.measured import Measured
-    from rbac_matrix.offline import Judged, OfflineCase
     from rbac_matrix.scenario import Scenario
     from rbac_matrix.verdict import Verdict
+
+pytest_plugins = ["rbac_matrix.offline_plugin"]
 
 PROVIDERS: Final = ("auto", "kind", "kubeconfig", "embedded", "none")
 PROBE_BASE_VARIABLE: Final = "RBAC_MATRIX_PROBE_BASE"
 STORY_BASE_VARIABLE: Final = "RBAC_MATRIX_STORY_BASE"
 
 _SCENARIOS: Final = pytest.StashKey[dict[str, "Scenario"]]()
-_JUDGED: Final = pytest.StashKey[dict["OfflineCase", "Judged"]]()
 _GATE: Final = pytest.StashKey["Gate"]()
 _REPORTED: Final = pytest.StashKey[tuple[str, str]]()
 _MEASURED: Final = pytest.StashKey["Measured"]()
@@ -61,13 +61,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where to ask: kind, an existing cluster (kubeconfig), local processes (embedded), "
         "auto: kind where a container engine answers and has a node image, else embedded; or none: "
         "judge the manifests alone",
-    )
-    group.addoption(
-        "--kubernetes-version",
-        default="",
-        metavar="MINOR",
-        help="the recorded Kubernetes version that --cluster none judges for, such as 1.34, or all "
-        "(default: the newest)",
     )
     group.addoption(
         "--kube-context", default="", metavar="NAME", help="the context of --cluster kubeconfig"
@@ -95,34 +88,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Treat SIGTERM as Ctrl-C, so that a cancelled CI job cleans up too; check the options."""
-    if config.getoption("kubernetes_version") and config.getoption("cluster") != "none":
-        raise pytest.UsageError(
-            "--kubernetes-version is for --cluster none; a cluster has the version that it has"
-        )
+    """Treat SIGTERM as Ctrl-C, so that a cancelled CI job cleans up too."""
     if threading.current_thread() is threading.main_thread():
         before = signal.signal(signal.SIGTERM, _interrupt)
         config.add_cleanup(functools.partial(_restore, signal.SIGTERM, before))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One item a declared cell, and one for the rest of each subject's cells in each scope.
-
-    Without a cluster there is one for each scenario and Kubernetes version instead.
-    """
-    wanted = {"cell", "rest", "offline_case"} & set(metafunc.fixturenames)
+    """One item a declared cell, and one for the rest of each subject's cells in each scope."""
+    wanted = {"cell", "rest"} & set(metafunc.fixturenames)
     if not wanted:
         return
-    params: dict[str, list[Any]] = {"cell": [], "rest": [], "offline_case": []}
-    try:
-        if metafunc.config.getoption("cluster") == "none":
-            params["offline_case"] = _offline_cases(metafunc.config)
-        else:
+    params: dict[str, list[Any]] = {"cell": [], "rest": []}
+    if metafunc.config.getoption("cluster") != "none":
+        try:
             scenarios = _scenarios(metafunc.config).values()
-            params["cell"] = [cell for scenario in scenarios for cell in scenario.expectations]
-            params["rest"] = [rest for scenario in scenarios for rest in scenario.rests]
-    except RbacMatrixError as error:
-        pytest.fail(str(error), pytrace=False)
+        except RbacMatrixError as error:
+            pytest.fail(str(error), pytrace=False)
+        params["cell"] = [cell for scenario in scenarios for cell in scenario.expectations]
+        params["rest"] = [rest for scenario in scenarios for rest in scenario.rests]
     for name in wanted:
         metafunc.parametrize(name, params[name], ids=[param.id for param in params[name]])
 
@@ -147,8 +131,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     found = getattr(item, "funcargs", {})
     verdict: Verdict | None = found.get("verdict")
     wrong = [each for each in found.get("rest_verdicts", ()) if not each.as_expected]
-    if "judged" in found:
-        wrong = [*found["judged"].wrong]
     if call.excinfo is not None and isinstance(call.excinfo.value, NotAnsweredError):
         verdict = call.excinfo.value.verdict
     if report.failed and verdict is not None and not verdict.as_expected:
@@ -167,11 +149,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section(f"measured on {provider} {version}")
         for line in measured.lines():
             terminalreporter.line(line)
-    if judged := config.stash.get(_JUDGED, {}):
-        versions = ", ".join(dict.fromkeys(case.kubernetes for case in judged))
-        terminalreporter.line(
-            f"policy alone, Kubernetes {versions}, {offline_counts(judged.values())}"
-        )
     gate = config.stash.get(_GATE, None)
     if gate is None:
         return
@@ -370,17 +347,6 @@ def rest_verdicts(rest: Rest, gate: Gate, request: pytest.FixtureRequest) -> lis
     return verdicts
 
 
-@pytest.fixture
-def judged(offline_case: OfflineCase, request: pytest.FixtureRequest) -> Judged:
-    """What a scenario's manifests grant by the policy judge alone, with no cluster."""
-    from rbac_matrix.offline import judge_offline, stock_cluster  # noqa: PLC0415 - only for `none`
-
-    stock = stock_cluster(offline_case.kubernetes)
-    found = judge_offline(offline_case.scenario, stock)
-    request.config.stash.setdefault(_JUDGED, {})[offline_case] = found
-    return found
-
-
 @contextmanager
 def _running(
     provider: str, request: pytest.FixtureRequest, say: Callable[[str], None]
@@ -424,33 +390,12 @@ def _ends_run_on_error() -> Iterator[None]:
 def _scenarios(config: pytest.Config) -> dict[str, Scenario]:
     """The scenarios of this run by name, read once."""
     if _SCENARIOS not in config.stash:
-        config.stash[_SCENARIOS] = _read_scenarios(config, recorded_discovery())
+        config.stash[_SCENARIOS] = read_scenarios(config, recorded_discovery())
     return config.stash[_SCENARIOS]
 
 
-def _offline_cases(config: pytest.Config) -> list[OfflineCase]:
-    """Each scenario for each Kubernetes version that `--cluster none` judges it for."""
-    from rbac_matrix.offline import OfflineCase, chosen_versions, stock_cluster  # noqa: PLC0415
-
-    choice = config.getoption("kubernetes_version")
-    try:
-        versions = chosen_versions(choice)
-    except ValueError as error:
-        raise RbacMatrixError(f"--kubernetes-version: {error}") from None
-    cases = []
-    for version in versions:
-        try:
-            scenarios = _read_scenarios(config, stock_cluster(version).discovery)
-        except InputError as error:
-            if not choice:
-                raise
-            raise RbacMatrixError(f"{error} (in Kubernetes {version})") from error
-        for name, scenario in scenarios.items():
-            cases.append(OfflineCase(scenario, version, f"{name}:{version}" if choice else name))
-    return cases
-
-
-def _read_scenarios(config: pytest.Config, discovery: Discovery) -> dict[str, Scenario]:
+def read_scenarios(config: pytest.Config, discovery: Discovery) -> dict[str, Scenario]:
+    """The scenarios of the expectations files, by name, with what a cluster serves."""
     samples = built_in_samples()
     found: dict[str, Scenario] = {}
     for file in _expectation_files(config):
@@ -463,16 +408,21 @@ def _read_scenarios(config: pytest.Config, discovery: Discovery) -> dict[str, Sc
     return found
 
 
+def expectation_paths(config: pytest.Config) -> list[Path]:
+    """The files and folders that `--expectations` names, or `tests/access`."""
+    named = config.getoption("expectations") or [config.rootpath / "tests" / "access"]
+    return [Path(text).absolute() for text in named]
+
+
 def _expectation_files(config: pytest.Config) -> list[Path]:
     files: list[Path] = []
-    for text in config.getoption("expectations") or [config.rootpath / "tests" / "access"]:
-        path = Path(text)
+    for path in expectation_paths(config):
         if not path.exists():
             raise RbacMatrixError(f"{path} does not exist (--expectations)")
-        files += sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+        files += expectation_files(path)
     if not files:
         raise RbacMatrixError("there is no expectations file: nothing would be asked")
-    return [file.absolute() for file in files]
+    return files
 
 
 def _cluster_folder(config: pytest.Config) -> Path:

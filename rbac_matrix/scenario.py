@@ -139,6 +139,11 @@ def load_scenario(
     return _ScenarioReader(documents[0], discovery, built_in_samples).read()
 
 
+def expectation_files(path: Path) -> list[Path]:
+    """The expectations files of a folder, in name order; a file is its own."""
+    return sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+
+
 def load_samples(folder: Path) -> dict[ResourceName, Mapping[str, Any]]:
     """The sample objects of a folder, by the resource that their file is named after."""
     return {

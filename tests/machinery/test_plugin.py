@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from rbac_matrix import plugin
-from rbac_matrix.recorded import NEWEST, VERSIONS
 from rbac_matrix.schema import validator
 
 if TYPE_CHECKING:
@@ -81,11 +79,6 @@ REST: Final = """\
 def test_rest(rest_verdicts):
     assert rest_verdicts
     assert [verdict.sentence for verdict in rest_verdicts if not verdict.as_expected] == []
-"""
-ALONE: Final = """\
-def test_alone(judged):
-    assert judged.asked
-    assert [verdict.sentence for verdict in judged.wrong] == []
 """
 TEST: Final = "def test_access(verdict):\n    assert verdict.as_expected\n"
 
@@ -380,130 +373,6 @@ def test_a_rest_that_was_not_asked_fails(project: pytest.Pytester) -> None:
     project.makepyfile(test_closed_world=REST)
 
     run(project, EMPTY=[WIDENED]).assert_outcomes(passed=16 + 7, failed=1)
-
-
-GRANT: Final = """\
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: reader, namespace: default}
-rules:
-  - {apiGroups: [""], resources: [pods], verbs: [get]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: reader, namespace: default}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
-subjects: [{kind: ServiceAccount, name: default, namespace: default}]
-"""
-
-
-def test_without_a_cluster_the_manifests_are_judged(project: pytest.Pytester) -> None:
-    """One item a scenario, with declared cells and the rest; what needs a cluster is left out."""
-    project.makepyfile(test_closed_world=REST, test_policy_alone=ALONE)
-    role = project.path / "expected" / "manifests" / "role.yaml"
-    role.write_text(GRANT, encoding="utf-8")
-
-    result = run(project, "--cluster", "none")
-
-    result.assert_outcomes(passed=2, deselected=2)
-
-
-@pytest.fixture
-def granted(project: pytest.Pytester) -> pytest.Pytester:
-    """A project whose manifests grant what is declared, and the test that needs no cluster."""
-    project.makepyfile(test_policy_alone=ALONE)
-    role = project.path / "expected" / "manifests" / "role.yaml"
-    role.write_text(GRANT, encoding="utf-8")
-    return project
-
-
-def test_the_newest_kubernetes_version_is_judged(granted: pytest.Pytester) -> None:
-    """A commit hook need not wait for the others; ids are the scenarios' names, and cells count."""
-    result = run(granted, "--cluster", "none", "-v")
-
-    assert "test_policy_alone.py::test_alone[shop] PASSED" in result.stdout.str()
-    counted = rf"policy alone, Kubernetes {NEWEST}, \d+ cells: \d+ allowed, \d+ refused"
-    assert re.search(counted, result.stdout.str())
-
-
-def test_a_kubernetes_version_can_be_chosen(granted: pytest.Pytester) -> None:
-    """Then the ids name it."""
-    result = run(granted, "--cluster", "none", "--kubernetes-version", "1.34", "-v")
-
-    result.assert_outcomes(passed=2, deselected=1)
-    assert "test_policy_alone.py::test_alone[shop:v1.34] PASSED" in result.stdout.str()
-    assert "policy alone, Kubernetes v1.34, " in result.stdout.str()
-
-
-def test_all_kubernetes_versions_can_be_judged(granted: pytest.Pytester) -> None:
-    """One item a scenario and version, the newest version first."""
-    result = run(granted, "--cluster", "none", "--kubernetes-version", "all", "-v")
-
-    result.assert_outcomes(passed=2 * len(VERSIONS), deselected=1)
-    assert f"policy alone, Kubernetes {', '.join(VERSIONS)}, " in result.stdout.str()
-
-
-NOT_IN_1_34: Final = "mutatingadmissionpolicies.admissionregistration.k8s.io"
-
-
-def test_a_resource_that_a_version_lacks_is_an_error_that_names_it(
-    granted: pytest.Pytester,
-) -> None:
-    """A resource that only newer versions serve cannot be declared for an older one."""
-    file = granted.path / "expected" / "shop.yaml"
-    text = file.read_text(encoding="utf-8").replace("[pods]\n", f"[pods, {NOT_IN_1_34}]\n", 1)
-    file.write_text(text.replace("[default]\n", "[default]\n  cluster: true\n", 1), "utf-8")
-
-    newest = run(granted, "--cluster", "none")
-    older = run(granted, "--cluster", "none", "--kubernetes-version", "1.34")
-
-    newest.assert_outcomes(passed=2, deselected=1)
-    assert f"no resource '{NOT_IN_1_34}' is served" in older.stdout.str()
-    assert "(in Kubernetes v1.34)" in older.stdout.str()
-
-
-def test_a_version_that_is_not_recorded_is_an_error(granted: pytest.Pytester) -> None:
-    """It says which there are."""
-    result = run(granted, "--cluster", "none", "--kubernetes-version", "1.20")
-
-    assert "--kubernetes-version: 1.20 is not recorded; recorded are 1." in result.stdout.str()
-
-
-def test_a_cluster_has_its_own_version(granted: pytest.Pytester) -> None:
-    """To choose one for a real cluster would only look as if it did something."""
-    result = run(granted, "--cluster", "embedded", "--kubernetes-version", "1.34")
-
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "--kubernetes-version is for --cluster none" in result.stderr.str()
-
-
-WRONG_MANIFESTS: Final = {
-    "nothing-granted": ("", "default may get pods in default, but nothing grants it"),
-    "more-granted-than-declared": (
-        GRANT.replace("[get]", "[get, list]"),
-        "default may not list pods in default, but it is granted",
-    ),
-    "more-granted-than-anybody-asked": (
-        GRANT.replace("[pods]", "[pods, endpoints]"),
-        "default may not get endpoints in default, but it is granted",
-    ),
-}
-
-
-@pytest.mark.parametrize(("manifest", "sentence"), WRONG_MANIFESTS.values(), ids=WRONG_MANIFESTS)
-def test_without_a_cluster_wrong_manifests_fail(
-    project: pytest.Pytester, manifest: str, sentence: str
-) -> None:
-    """The sentence of the first wrong cell, for declared and undeclared cells alike."""
-    project.makepyfile(test_policy_alone=ALONE)
-    if manifest:
-        role = project.path / "expected" / "manifests" / "role.yaml"
-        role.write_text(manifest, encoding="utf-8")
-
-    result = run(project, "--cluster", "none")
-
-    result.assert_outcomes(failed=2, deselected=1)
-    assert f"FAILED test_policy_alone.py::test_alone[shop] - {sentence}" in result.stdout.str()
 
 
 def test_without_a_report_folder_nothing_is_written(project: pytest.Pytester) -> None:

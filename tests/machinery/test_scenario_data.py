@@ -78,6 +78,13 @@ def test_a_scenario_tells_its_story(folder: Path) -> None:
         assert f"(../../{name(file)})" in text
 
 
+def test_access_is_accepted_of_each_scenario_and_of_nothing_else() -> None:
+    """A file that a removed scenario left behind would be read as if it still held."""
+    accepted = (ROOT / "tests" / "access" / "accepted").iterdir()
+
+    assert {file.name for file in accepted} == {f"{file.stem}.txt" for file in EXPECTATIONS}
+
+
 def test_there_is_something_to_load() -> None:
     """An empty folder would leave the tests above without a case, and green."""
     assert EXPECTATIONS

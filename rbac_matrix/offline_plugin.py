@@ -1,0 +1,191 @@
+"""The pytest side of `--cluster none`: the policy alone, and whether access is as accepted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from rbac_matrix.errors import InputError, RbacMatrixError
+from rbac_matrix.recorded import NEWEST
+from rbac_matrix.report.failure import SentenceRepr
+from rbac_matrix.report.terminal import offline_counts, rest_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rbac_matrix.offline import Judged, OfflineCase
+    from rbac_matrix.report.drift import Drift
+
+TABLE_FILE: Final = "access-changes.md"
+
+_JUDGED: Final = pytest.StashKey[dict["OfflineCase", "Judged"]]()
+_CASES: Final = pytest.StashKey[list["OfflineCase"]]()
+_WRITTEN: Final = pytest.StashKey[list[str]]()
+_TABLE: Final = pytest.StashKey[str]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of `--cluster none`."""
+    group = parser.getgroup("rbac-matrix", "access of Kubernetes ServiceAccounts")
+    group.addoption(
+        "--kubernetes-version",
+        default="",
+        metavar="MINOR",
+        help="the recorded Kubernetes version that --cluster none judges for, such as 1.34, or all "
+        "(default: the newest)",
+    )
+    group.addoption(
+        "--accept",
+        action="store_true",
+        help="with --cluster none: write the accepted access instead of comparing with it",
+    )
+    group.addoption(
+        "--base",
+        default="",
+        metavar="REV",
+        help="with --cluster none: show as a table what changed in the access since a git "
+        f"revision; --report-dir gets it as {TABLE_FILE}",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse what a real cluster would ignore."""
+    for option in ("kubernetes_version", "accept", "base"):
+        if config.getoption(option) and config.getoption("cluster") != "none":
+            raise pytest.UsageError(
+                f"--{option.replace('_', '-')} goes with --cluster none: it is about the manifests "
+                "alone, and a cluster has a version of its own"
+            )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One item for each scenario and Kubernetes version.
+
+    Access is accepted as the newest version has it: stock roles differ from version to version.
+    """
+    if "offline_case" not in metafunc.fixturenames:
+        return
+    cases = []
+    if metafunc.config.getoption("cluster") == "none":
+        try:
+            cases = _cases(metafunc.config)
+        except RbacMatrixError as error:
+            pytest.fail(str(error), pytrace=False)
+    if "drift" in metafunc.fixturenames:
+        cases = [case for case in cases if case.kubernetes == NEWEST]
+    metafunc.parametrize("offline_case", cases, ids=[case.id for case in cases])
+
+
+@pytest.fixture
+def judged(offline_case: OfflineCase, request: pytest.FixtureRequest) -> Judged:
+    """What a scenario's manifests grant by the policy judge alone, with no cluster."""
+    return _judged(request.config, offline_case)
+
+
+@pytest.fixture
+def drift(offline_case: OfflineCase, judged: Judged, request: pytest.FixtureRequest) -> Drift:
+    """How a scenario's access differs from the accepted one; `--accept` accepts it first."""
+    from rbac_matrix.accepted import accept  # noqa: PLC0415 - only for `none`
+    from rbac_matrix.report.drift import drift_of  # noqa: PLC0415 - the same
+
+    file = offline_case.scenario.file
+    accepted = file.parent / "accepted" / f"{file.stem}.txt"
+    if request.config.getoption("accept") and (said := accept(judged, accepted)):
+        request.config.stash.setdefault(_WRITTEN, []).append(said)
+    return drift_of(judged, accepted)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show what is wrong as sentences instead of the code that asserted it."""
+    report: pytest.TestReport = yield  # type: ignore[assignment] # the hook's own protocol
+    if report.failed and report.when == "call":
+        found = getattr(item, "funcargs", {})
+        judged: Judged | None = found.get("judged")
+        drift: Drift | None = found.get("drift")
+        if drift is not None and drift.lines:
+            report.longrepr = SentenceRepr(drift.headline, drift.explanation, drift.at)
+        elif judged is not None and judged.wrong:
+            at = judged.wrong[0].expectation.at
+            report.longrepr = SentenceRepr(*rest_failure(judged.wrong), at)
+    return report  # type: ignore[return-value] # the hook's own protocol
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Compare with the revision that `--base` names, and write the table."""
+    config = session.config
+    if not config.getoption("base") or _CASES not in config.stash:
+        return
+    try:
+        config.stash[_TABLE] = table = _compare_with_base(config)
+    except RbacMatrixError as error:
+        pytest.exit(f"--base: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+    if folder := config.getoption("report_dir"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / TABLE_FILE).write_text(table, encoding="utf-8")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's class is private
+    """Count the cells; say what was accepted, and what changed since the base."""
+    judged = config.stash.get(_JUDGED, {})
+    if judged:
+        versions = ", ".join(dict.fromkeys(case.kubernetes for case in judged))
+        terminalreporter.line(
+            f"policy alone, Kubernetes {versions}, {offline_counts(judged.values())}"
+        )
+    for line in config.stash.get(_WRITTEN, ()):
+        terminalreporter.line(line)
+    if table := config.stash.get(_TABLE, ""):
+        terminalreporter.line("")
+        terminalreporter.write(table)
+
+
+def _cases(config: pytest.Config) -> list[OfflineCase]:
+    """Each scenario for each Kubernetes version that is judged; read once."""
+    if _CASES in config.stash:
+        return config.stash[_CASES]
+    from rbac_matrix.offline import OfflineCase, chosen_versions, stock_cluster  # noqa: PLC0415
+    from rbac_matrix.plugin import read_scenarios  # noqa: PLC0415 - it brings this module along
+
+    choice = config.getoption("kubernetes_version")
+    try:
+        versions = chosen_versions(choice)
+    except ValueError as error:
+        raise RbacMatrixError(f"--kubernetes-version: {error}") from None
+    cases = []
+    for version in versions:
+        try:
+            scenarios = read_scenarios(config, stock_cluster(version).discovery)
+        except InputError as error:
+            if not choice:
+                raise
+            raise RbacMatrixError(f"{error} (in Kubernetes {version})") from error
+        for name, scenario in scenarios.items():
+            cases.append(OfflineCase(scenario, version, f"{name}:{version}" if choice else name))
+    config.stash[_CASES] = cases
+    return cases
+
+
+def _judged(config: pytest.Config, case: OfflineCase) -> Judged:
+    """What the policy says of a case; judged once."""
+    from rbac_matrix.offline import judge_offline, stock_cluster  # noqa: PLC0415 - only for `none`
+
+    known = config.stash.setdefault(_JUDGED, {})
+    if case not in known:
+        known[case] = judge_offline(case.scenario, stock_cluster(case.kubernetes))
+    return known[case]
+
+
+def _compare_with_base(config: pytest.Config) -> str:
+    """The table of what changed, for each version's newest."""
+    from rbac_matrix.plugin import expectation_paths  # noqa: PLC0415 - it brings this module along
+    from rbac_matrix.since import changes_since  # noqa: PLC0415 - only with --base
+
+    cases = config.stash[_CASES]
+    newest = [case for case in cases if case.kubernetes == cases[0].kubernetes]
+    judged = [_judged(config, case) for case in newest]
+    paths = expectation_paths(config)
+    return changes_since(config.getoption("base"), judged, paths, cases[0].kubernetes)

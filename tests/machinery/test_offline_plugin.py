@@ -1,0 +1,268 @@
+"""The pytest side of `--cluster none`, on a project of its own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import Final
+
+import pytest
+
+from rbac_matrix.recorded import NEWEST, VERSIONS
+
+pytest_plugins = "pytester"
+
+ALONE: Final = """\
+def test_alone(judged):
+    assert judged.asked
+    assert [verdict.sentence for verdict in judged.wrong] == []
+"""
+DRIFT: Final = """\
+def test_drift(drift):
+    assert drift.lines == ()
+"""
+EXPECTATIONS: Final = """\
+scenario: {name}
+title: A scenario
+manifests: manifests
+ask:
+  namespaces: [default]
+  resources: [pods]
+subjects:
+  - serviceAccount: default
+    namespace: default
+    allow:
+      - verbs: {{get: 200}}
+        resources: [pods]
+        namespaces: [default]
+        why: The Role grants get.
+"""
+GRANT: Final = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader, namespace: default}
+rules:
+  - {apiGroups: [""], resources: [pods], verbs: [get]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: reader, namespace: default}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{kind: ServiceAccount, name: default, namespace: default}]
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A project with the scenarios `shop` and `yard`, whose manifests grant what is declared."""
+    monkeypatch.setenv("COLUMNS", "250")
+    # Neither seconds for, nor surprises from, what else is installed.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_kind.plugin")
+    pytester.makeconftest('pytest_plugins = ["rbac_matrix.plugin"]\n')
+    pytester.makepyfile(test_policy_alone=ALONE)
+    (pytester.mkdir("expected") / "manifests").mkdir()
+    for name in ("shop", "yard"):
+        file = pytester.path / "expected" / f"{name}.yaml"
+        file.write_text(EXPECTATIONS.format(name=name), encoding="utf-8")
+    write(pytester, GRANT)
+    return pytester
+
+
+def write(project: pytest.Pytester, manifest: str) -> None:
+    """Write the manifests of both scenarios."""
+    role = project.path / "expected" / "manifests" / "role.yaml"
+    role.write_text(manifest, encoding="utf-8")
+
+
+def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    """Run the project's tests without a cluster, unless another one is asked for."""
+    return project.runpytest("--expectations", "expected", "--cluster", "none", *arguments)
+
+
+def test_what_needs_a_cluster_is_left_out(project: pytest.Pytester) -> None:
+    """One item a scenario, with declared cells and the rest."""
+    project.makepyfile(
+        test_access="def test_access(verdict): pass\ndef test_rest(rest_verdicts): pass\n"
+    )
+
+    result = run(project)
+
+    result.assert_outcomes(passed=2, deselected=2)
+
+
+def test_the_newest_kubernetes_version_is_judged(project: pytest.Pytester) -> None:
+    """A commit hook need not wait for the others; ids are the scenarios' names, and cells count."""
+    result = run(project, "-v")
+
+    assert "test_policy_alone.py::test_alone[shop] PASSED" in result.stdout.str()
+    counted = rf"policy alone, Kubernetes {NEWEST}, \d+ cells: \d+ allowed, \d+ refused"
+    assert re.search(counted, result.stdout.str())
+
+
+def test_a_kubernetes_version_can_be_chosen(project: pytest.Pytester) -> None:
+    """Then the ids name it."""
+    result = run(project, "--kubernetes-version", "1.34", "-v")
+
+    result.assert_outcomes(passed=2)
+    assert "test_policy_alone.py::test_alone[shop:v1.34] PASSED" in result.stdout.str()
+    assert "policy alone, Kubernetes v1.34, " in result.stdout.str()
+
+
+def test_all_kubernetes_versions_can_be_judged(project: pytest.Pytester) -> None:
+    """One item a scenario and version, the newest version first."""
+    result = run(project, "--kubernetes-version", "all", "-v")
+
+    result.assert_outcomes(passed=2 * len(VERSIONS))
+    assert f"policy alone, Kubernetes {', '.join(VERSIONS)}, " in result.stdout.str()
+
+
+NOT_IN_1_34: Final = "mutatingadmissionpolicies.admissionregistration.k8s.io"
+
+
+def test_a_resource_that_a_version_lacks_is_an_error_that_names_it(
+    project: pytest.Pytester,
+) -> None:
+    """A resource that only newer versions serve cannot be declared for an older one."""
+    file = project.path / "expected" / "shop.yaml"
+    text = file.read_text(encoding="utf-8").replace("[pods]\n", f"[pods, {NOT_IN_1_34}]\n", 1)
+    file.write_text(text.replace("[default]\n", "[default]\n  cluster: true\n", 1), "utf-8")
+
+    newest = run(project)
+    older = run(project, "--kubernetes-version", "1.34")
+
+    newest.assert_outcomes(passed=2)
+    assert f"no resource '{NOT_IN_1_34}' is served" in older.stdout.str()
+    assert "(in Kubernetes v1.34)" in older.stdout.str()
+
+
+def test_a_version_that_is_not_recorded_is_an_error(project: pytest.Pytester) -> None:
+    """It says which there are."""
+    result = run(project, "--kubernetes-version", "1.20")
+
+    assert "--kubernetes-version: 1.20 is not recorded; recorded are 1." in result.stdout.str()
+
+
+def test_a_cluster_has_its_own_version(project: pytest.Pytester) -> None:
+    """To choose one for a real cluster would only look as if it did something."""
+    for option in (("--kubernetes-version", "1.34"), ("--accept",), ("--base", "main")):
+        result = run(project, "--cluster", "embedded", *option)
+
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        assert f"{option[0]} goes with --cluster none" in result.stderr.str()
+
+
+WRONG_MANIFESTS: Final = {
+    "nothing-granted": (
+        GRANT.replace("name: default, namespace", "name: other, namespace"),
+        "default may get pods in default, but nothing grants it",
+    ),
+    "more-granted-than-declared": (
+        GRANT.replace("[get]", "[get, list]"),
+        "default may not list pods in default, but it is granted",
+    ),
+    "more-granted-than-anybody-asked": (
+        GRANT.replace("[pods]", "[pods, endpoints]"),
+        "default may not get endpoints in default, but it is granted",
+    ),
+}
+
+
+@pytest.mark.parametrize(("manifest", "sentence"), WRONG_MANIFESTS.values(), ids=WRONG_MANIFESTS)
+def test_without_a_cluster_wrong_manifests_fail(
+    project: pytest.Pytester, manifest: str, sentence: str
+) -> None:
+    """The sentence of the first wrong cell, for declared and undeclared cells alike."""
+    write(project, manifest)
+
+    result = run(project)
+
+    result.assert_outcomes(failed=2)
+    assert f"FAILED test_policy_alone.py::test_alone[shop] - {sentence}" in result.stdout.str()
+
+
+@pytest.fixture
+def accepted(project: pytest.Pytester) -> pytest.Pytester:
+    """The project with its access accepted, and the test that compares it."""
+    project.makepyfile(test_drift=DRIFT)
+    run(project, "--accept", "-k", "drift").assert_outcomes(passed=2, deselected=2)
+    return project
+
+
+def test_what_is_not_accepted_yet_fails(project: pytest.Pytester) -> None:
+    """It says how to accept it."""
+    project.makepyfile(test_drift=DRIFT)
+
+    result = run(project, "-k", "drift")
+
+    result.assert_outcomes(failed=2, deselected=2)
+    assert "no access of shop is accepted yet" in result.stdout.str()
+    assert "to accept: nox -s accept, and commit expected/accepted/shop.txt" in result.stdout.str()
+
+
+def test_accepting_says_what_it_wrote(project: pytest.Pytester) -> None:
+    """A line for each file that changed; accepting it again changes nothing."""
+    project.makepyfile(test_drift=DRIFT)
+
+    first = run(project, "--accept", "-k", "drift").stdout.str()
+    second = run(project, "--accept", "-k", "drift").stdout.str()
+
+    assert "accepted in expected/accepted/shop.txt: 1 lines added, 0 removed" in first
+    assert "accepted in expected/accepted/yard.txt: 1 lines added, 0 removed" in first
+    assert "accepted in" not in second
+
+
+def test_a_drift_fails_with_its_sentence(accepted: pytest.Pytester) -> None:
+    """Though every declared cell is as declared; the place is the accepted file."""
+    write(accepted, GRANT.replace("[get]", "[get, list]"))
+
+    result = run(accepted, "-k", "shop and drift")
+
+    sentence = "newly allowed: default/default may list pods in default: RoleBinding"
+    assert f"FAILED test_drift.py::test_drift[shop] - {sentence}" in result.stdout.str()
+    assert "[expected/manifests/role.yaml:5, bound in" in result.stdout.str()
+    assert "to accept: nox -s accept" in result.stdout.str()
+
+
+def test_access_is_accepted_for_the_newest_version(accepted: pytest.Pytester) -> None:
+    """Older versions have other stock roles: for them the manifests are judged, not compared."""
+    run(accepted, "--kubernetes-version", "all", "-k", "drift").assert_outcomes(
+        passed=2, deselected=2 * len(VERSIONS)
+    )
+    run(accepted, "--kubernetes-version", "1.34").assert_outcomes(passed=2, deselected=1)
+
+
+def git(project: pytest.Pytester, *arguments: str) -> None:
+    """Run git as nobody in particular."""
+    who = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.com")
+    subprocess.run(["git", "-C", str(project.path), *who, *arguments], check=True)
+
+
+def test_changes_since_a_base_are_shown_and_written(accepted: pytest.Pytester) -> None:
+    """The same table in the terminal and in the report folder; it fails nothing by itself."""
+    git(accepted, "init", "--quiet", "--initial-branch", "main")
+    git(accepted, "add", "--all")
+    git(accepted, "commit", "--quiet", "--message", "base")
+    write(accepted, GRANT.replace("[get]", "[get, watch]"))
+    run(accepted, "--accept", "-k", "drift")
+
+    result = run(accepted, "-k", "drift", "--base", "main", "--report-dir", "report")
+
+    result.assert_outcomes(passed=2, deselected=2)
+    table = (accepted.path / "report" / "access-changes.md").read_text(encoding="utf-8")
+    assert "### Access since `main`" in table
+    assert [line.split(" | ")[:2] for line in table.splitlines()[4:]] == [
+        ["| **newly allowed**", "`shop`"],
+        ["| **newly allowed**", "`yard`"],
+    ]
+    assert table in result.stdout.str()
+
+
+def test_a_base_that_is_none_ends_the_run(accepted: pytest.Pytester) -> None:
+    """A typo would otherwise look as if nothing had changed."""
+    git(accepted, "init", "--quiet")
+
+    result = run(accepted, "--base", "mian")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--base: 'mian' is no revision of" in result.stderr.str()

@@ -1,0 +1,281 @@
+"""What changed since a git revision: the files of it, and the table for a pull request."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from rbac_matrix.offline import judge_offline, stock_cluster
+from rbac_matrix.recorded import NEWEST
+from rbac_matrix.report.drift import code
+from rbac_matrix.revision import RevisionError, revision
+from rbac_matrix.scenario import built_in_samples, expectation_files, load_scenario
+from rbac_matrix.since import changes_since
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXPECTATIONS: Final = """\
+scenario: {name}
+title: A scenario
+manifests: ../manifests/{name}
+ask:
+  namespaces: [default]
+  resources: [pods]
+subjects:
+  - serviceAccount: default
+    namespace: default
+"""
+MANIFEST: Final = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: till, namespace: default}
+rules:
+  - {apiGroups: [""], resources: [pods], verbs: [get, list]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: till, namespace: default}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: till}
+subjects: [{kind: ServiceAccount, name: default, namespace: default}]
+"""
+EVERYTHING: Final = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: boss}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
+subjects: [{kind: ServiceAccount, name: default, namespace: default}]
+"""
+
+
+class Project:
+    """A git repository with scenarios in a folder of it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make it, with the scenario `shop`, as the commit that `base` names."""
+        self.folder = folder
+        self.git("init", "--quiet", "--initial-branch", "base")
+        self.scenario("shop", MANIFEST)
+        self.commit()
+        self.git("switch", "--quiet", "--create", "work")
+
+    @property
+    def access(self) -> Path:
+        """The folder of expectations."""
+        return self.folder / "part" / "access"
+
+    def git(self, *arguments: str) -> str:
+        """Run git as nobody in particular."""
+        who = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.com")
+        return subprocess.run(
+            ["git", "-C", str(self.folder), *who, *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    def commit(self) -> None:
+        """Commit everything."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "change")
+
+    def scenario(self, name: str, manifest: str) -> None:
+        """Write a scenario."""
+        self.access.mkdir(parents=True, exist_ok=True)
+        text = EXPECTATIONS.format(name=name)
+        (self.access / f"{name}.yaml").write_text(text, encoding="utf-8")
+        file = self.folder / "part" / "manifests" / name / "all.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(manifest, encoding="utf-8")
+
+    def table(self, base: str = "base") -> str:
+        """The changes of the working tree since a revision."""
+        stock = stock_cluster(NEWEST)
+        judged = [
+            judge_offline(load_scenario(file, stock.discovery, built_in_samples()), stock)
+            for file in expectation_files(self.access)
+        ]
+        return changes_since(base, judged, [self.access], NEWEST)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A repository whose working folder is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return Project(tmp_path)
+
+
+HEAD: Final = """\
+### Access since `base`
+
+| | scenario | ServiceAccount | verbs | of | where | because | cells |
+|---|---|---|---|---|---|---|--:|
+"""
+ROLE_FILE: Final = "part/manifests/shop/all.yaml"
+
+
+def test_nothing_changed(project: Project) -> None:
+    """A sentence says so; a table without rows would look like a broken one."""
+    assert project.table() == (
+        "### Access since `base`\n\nNothing is newly allowed, and nothing newly denied.\n"
+    )
+
+
+def test_a_changed_role_is_a_row_for_each_change(project: Project) -> None:
+    """With what grants it now, what it lacks now, and what granted it then."""
+    project.scenario("shop", MANIFEST.replace("[get, list]", "[get, watch]"))
+
+    till = "RoleBinding default/till of Role till"
+    assert project.table() == HEAD + (
+        "| **newly allowed** | `shop` | `default/default` | `watch` | `pods` | `in default` "
+        f"| `{till} [{ROLE_FILE}:5, bound in {ROLE_FILE}:11]` | 1 |\n"
+        "| **newly denied** | `shop` | `default/default` | `list` | `pods` | `in default` "
+        f"| `Role till grants get, watch on pods, not list [{ROLE_FILE}:5]; "
+        f"was by {till} [base:{ROLE_FILE}:5, bound in base:{ROLE_FILE}:11]` | 1 |\n"
+    )
+
+
+def test_new_and_removed_scenarios_count(project: Project) -> None:
+    """What a new scenario allows is newly allowed, what a removed one allowed newly denied."""
+    (project.access / "shop.yaml").unlink()
+    project.scenario("yard", EVERYTHING)
+
+    rows = project.table().splitlines()[4:]
+
+    assert [row.split(" | ")[:4] for row in rows] == [
+        ["| **newly denied**", "`shop`", "`default/default`", "`get, list`"],
+        ["| **newly allowed**", "`yard`", "`default/default`", "`*`"],
+        ["| **newly allowed**", "`yard`", "`default/default`", "`get`"],
+    ]
+    assert "`the scenario is gone; was by RoleBinding default/till of Role till [base:" in rows[0]
+    assert "`ClusterRoleBinding boss of ClusterRole cluster-admin [bound in part/" in rows[1]
+
+
+def test_any_two_revisions_can_be_compared(project: Project) -> None:
+    """A base is what git takes for one; what is not committed counts on this side only."""
+    project.scenario("shop", MANIFEST.replace("[get, list]", "[get]"))
+    project.commit()
+    commit = project.git("rev-parse", "HEAD").strip()
+
+    assert "**newly denied**" in project.table()
+    assert "Nothing is newly allowed" in project.table(commit[:10])
+    assert "**newly denied**" in project.table("HEAD~1")
+
+
+def test_comparing_changes_nothing(project: Project) -> None:
+    """Neither the working tree nor the repository: it runs where others work, and in hooks."""
+    project.scenario("shop", MANIFEST.replace("[get, list]", "[get]"))
+    before = (project.git("status", "--porcelain"), sorted(project.folder.rglob("*")))
+
+    project.table()
+
+    assert (project.git("status", "--porcelain"), sorted(project.folder.rglob("*"))) == before
+
+
+def test_a_base_that_cannot_be_read_is_a_note(project: Project) -> None:
+    """A pull request that mends a file, or changes its format, still gets its table."""
+    good = (project.access / "shop.yaml").read_text(encoding="utf-8")
+    (project.access / "shop.yaml").write_text(good.replace("title:", "titel:"), encoding="utf-8")
+    project.scenario("yard", MANIFEST)
+    project.commit()
+    (project.access / "shop.yaml").write_text(good, encoding="utf-8")
+
+    table = project.table("HEAD")
+
+    assert "Nothing is newly allowed" in table
+    assert "\nNot compared: `shop: HEAD:part/access/shop.yaml:2: titel: unknown key" in table
+
+
+HOSTILE: Final = "x|`*<b>@all\\\\|\\n| [a](b) \\e[31m"
+
+
+def test_hostile_names_stay_in_their_cell(project: Project) -> None:
+    """Whatever a manifest calls things, a row has its columns and the text is only text."""
+    names = MANIFEST.replace("name: till", f'name: "{HOSTILE}"')
+    project.scenario("shop", names.replace("[get, list]", "[get, list, watch]"))
+
+    rows = project.table().splitlines()[4:]
+
+    assert len(rows) == 2
+    assert {row.count("|") for row in rows} == {9}
+    for row in rows:
+        assert row.isprintable()
+        assert "``" in row
+        assert "<b>" in row.split("``")[1]
+
+
+SPANS: Final = {
+    "plain": ("pods", "`pods`"),
+    "a-pipe": ("a|b", r"`a\x7cb`"),
+    "an-escaped-pipe": (r"a\|b", r"`a\\x7cb`"),
+    "a-backtick": ("a`b", "``a`b``"),
+    "backticks-at-the-ends": ("`a``", "``` `a`` ```"),
+    "two-lines": ("a\nb", "`a b`"),
+    "a-terminal-escape": ("\x1b[31m", r"`\x1b[31m`"),
+    "nothing": ("", "`   `"),
+}
+
+
+@pytest.mark.parametrize(("text", "span"), SPANS.values(), ids=SPANS)
+def test_a_text_is_one_code_span(text: str, span: str) -> None:
+    """GitHub splits cells at pipes before it looks for code, and ends code at equal backticks."""
+    assert span == code(text)
+
+
+def test_a_revision_has_the_files_of_its_time(project: Project, tmp_path: Path) -> None:
+    """Only what is fetched, and nothing for what it does not have."""
+    project.scenario("shop", "changed")
+    project.scenario("yard", MANIFEST)
+    manifests = tmp_path / "part" / "manifests"
+
+    with revision("base", tmp_path) as found:
+        found.fetch([manifests, tmp_path / "nowhere"])
+        files = [path for path in found.folder.rglob("*.yaml") if path.is_file()]
+        (file,) = files
+        text = file.read_text(encoding="utf-8")
+        there = found.there(file)
+        folder = found.folder
+
+    assert text == MANIFEST
+    assert there == manifests / "shop" / "all.yaml"
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["nothing", "--help", "base:part", "", "-"])
+def test_a_base_that_is_no_revision_is_one_error(project: Project, name: str) -> None:
+    """Even one that looks like an option; a shallow clone is the usual reason."""
+    with pytest.raises(RevisionError, match=r"is no revision of .*; in a shallow clone"):
+        project.table(name)
+
+
+def test_without_a_repository_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
+    """Git says so itself."""
+    with (
+        pytest.raises(RevisionError, match="not a git repository"),
+        revision("HEAD", tmp_path),
+    ):
+        pass
+
+
+def test_links_are_not_followed(project: Project) -> None:
+    """A link of a revision could lead anywhere on this machine."""
+    (project.folder / "part" / "manifests" / "shop" / "extra.yaml").symlink_to("/etc/passwd")
+    project.commit()
+    (project.folder / "part" / "manifests" / "shop" / "extra.yaml").unlink()
+
+    with pytest.raises(RevisionError, match=r"extra\.yaml is no file in HEAD: links are not"):
+        project.table("HEAD")
+
+
+def test_manifests_outside_of_the_repository_are_refused(project: Project) -> None:
+    """`../../..` of a revision must not lead out of its folder."""
+    file = project.access / "shop.yaml"
+    good = file.read_text(encoding="utf-8")
+    file.write_text(good.replace("../manifests/shop", "../../../elsewhere"), encoding="utf-8")
+    project.commit()
+    file.write_text(good, encoding="utf-8")
+
+    with pytest.raises(RevisionError, match="leads out of the repository"):
+        project.table("HEAD")
