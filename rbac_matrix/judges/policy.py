@@ -130,6 +130,10 @@ class Policy:
         grant = next(reach.grants(question), None)
         return Decision(grant is not None, grant, reach.unresolved, (self, user, groups, question))
 
+    def grant(self, user: str, groups: Sequence[str], question: Question) -> Grant | None:
+        """The first grant in the order of `all_grants`; None where nothing grants a question."""
+        return next(self._reach(user, tuple(groups), question).grants(question), None)
+
     def all_grants(self, user: str, groups: Sequence[str], question: Question) -> list[Grant]:
         """Everything that allows a question, each binding once with its first rule.
 

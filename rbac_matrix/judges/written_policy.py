@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rbac_matrix.judges.opinion import Opinion
 from rbac_matrix.judges.policy import Policy
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from rbac_matrix.errors import Position
     from rbac_matrix.judges.policy import Grant
     from rbac_matrix.manifests import ManifestObject
+
+
+_DENIED: Final = Opinion(allowed=False, reason="")
 
 
 class PolicyJudge:
@@ -35,12 +38,12 @@ class PolicyJudge:
 
     def opinions(self, subject: Subject, questions: Sequence[Question]) -> list[Opinion]:
         """What RBAC says, with the grant that allows; a denial's reason is `nearest`."""
-        user, groups, decide = subject.username, subject.groups, self._policy.decide
-        found = []
-        for question in questions:
-            grant = decide(user, groups, question).grant
-            found.append(Opinion(grant is not None, self._granted(grant) if grant else ""))
-        return found
+        user, groups, grants = subject.username, subject.groups, self._policy.grant
+        granted = (grants(user, groups, question) for question in questions)
+        return [
+            _DENIED if grant is None else Opinion(allowed=True, reason=self._granted(grant))
+            for grant in granted
+        ]
 
     def nearest(self, subject: Subject, question: Question) -> str:
         """What comes nearest to granting a denied question, and where it is written.
@@ -60,7 +63,7 @@ class PolicyJudge:
 
     def grant(self, subject: Subject, question: Question) -> Grant | None:
         """What allows a question; None where it is denied."""
-        return self._policy.decide(subject.username, subject.groups, question).grant
+        return self._policy.grant(subject.username, subject.groups, question)
 
     def rule_line(self, grant: Grant) -> Position | None:
         """Where the rule of a grant is written; None where the cluster brought it."""
