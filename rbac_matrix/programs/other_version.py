@@ -118,8 +118,7 @@ def _go(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) 
 def main(arguments: Sequence[str]) -> int:
     """Print `export` lines for a shell; the exit code is 1 with one sentence when it cannot."""
     try:
-        (version,) = arguments or ("",)
-        programs = build_version(version, os.environ, _say)
+        programs = build_version(" ".join(arguments), os.environ, _say)
     except RbacMatrixError as error:
         _say(f"error: {error}")
         return 1

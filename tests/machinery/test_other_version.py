@@ -149,7 +149,7 @@ def test_the_command_prints_what_a_shell_evaluates(
     assert all(Path(path).is_file() for path in settings.values())
 
 
-@pytest.mark.parametrize("arguments", [[], ["v1"]])
+@pytest.mark.parametrize("arguments", [[], ["v1"], ["v1.34.4", "v1.35.4"]])
 def test_the_command_fails_in_one_sentence(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
