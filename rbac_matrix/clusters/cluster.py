@@ -31,6 +31,8 @@ class Cluster:
         check: Raises `RbacMatrixError` when a part of it has died.
         signing_key: Reads the PEM private key that ServiceAccount tokens are signed with; None
             where it is not this suite's to read.
+        command_lines: What each program of its control plane runs with, by the program's name;
+            None where they are not processes of this run.
     """
 
     provider: str
@@ -40,6 +42,7 @@ class Cluster:
     disposable: bool
     check: Callable[[], None]
     signing_key: Callable[[], bytes] | None = None
+    command_lines: Callable[[], dict[str, tuple[str, ...]]] | None = None
 
     @property
     def runs_pods(self) -> bool:

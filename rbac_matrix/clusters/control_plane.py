@@ -86,6 +86,10 @@ class ControlPlane:
         for process in self._processes:
             process.check()
 
+    def command_lines(self) -> dict[str, tuple[str, ...]]:
+        """What each program runs with, by its name: `kube-apiserver` and its flags."""
+        return {process.name: process.command_line() for process in self._processes}
+
 
 @contextlib.contextmanager
 def running_control_plane(

@@ -40,4 +40,5 @@ def embedded_cluster(
             disposable=True,
             check=running.check,
             signing_key=running.signing_key.read_bytes,
+            command_lines=running.command_lines,
         )

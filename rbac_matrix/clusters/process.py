@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from rbac_matrix.errors import RbacMatrixError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
 LINES_OF_LOG_SHOWN = 20
 POLL_SECONDS = 0.05
@@ -71,6 +71,14 @@ class Process:
         code = self.popen.poll()
         if code is not None:
             raise ProcessDiedError(self.name, code, log_tail(self.log))
+
+    def command_line(self) -> tuple[str, ...]:
+        """What it runs with, as its system tells it: the program and its arguments."""
+        told = Path(f"/proc/{self.popen.pid}/cmdline")
+        if told.exists():
+            return tuple(os.fsdecode(told.read_bytes()).split("\0")[:-1])
+        # Where there is no /proc, nothing was started in between.
+        return tuple(cast("list[str]", self.popen.args))
 
 
 def start(

@@ -85,22 +85,35 @@ def agent_command(credentials: Credentials) -> list[str]:
     return command
 
 
-def local_command(cluster: Cluster, admin: Admin, folder: Path, subject: Subject) -> list[str]:
-    """A local agent with a folder such as a pod would have mounted."""
+def mounted_folder(cluster: Cluster, admin: Admin, folder: Path, subject: Subject) -> Path:
+    """A folder such as a pod would have mounted: `token`, `ca.crt` and `namespace`.
+
+    Args:
+        cluster: Whose authority it holds.
+        admin: Asks for the token.
+        folder: Which only this user can enter.
+        subject: The ServiceAccount.
+    """
     mounted = folder / subject.namespace / subject.name
     mounted.mkdir(mode=0o700, parents=True)
-    token, authority = mounted / "token", mounted / "ca.crt"
+    token = mounted / "token"
     with os.fdopen(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(admin.token(subject, TOKEN_SECONDS))
-    authority.write_bytes(cluster.admin.ca_file.read_bytes())
+    (mounted / "ca.crt").write_bytes(cluster.admin.ca_file.read_bytes())
     (mounted / "namespace").write_text(subject.namespace, encoding="ascii")
+    return mounted
+
+
+def local_command(cluster: Cluster, admin: Admin, folder: Path, subject: Subject) -> list[str]:
+    """A local agent with a folder such as a pod would have mounted."""
+    mounted = mounted_folder(cluster, admin, folder, subject)
     command = [sys.executable, "-I", agent.__file__, "ask"]
     return [
         *command,
         "--server",
         cluster.admin.server,
         "--ca",
-        str(authority),
+        str(mounted / "ca.crt"),
         "--token",
-        str(token),
+        str(mounted / "token"),
     ]

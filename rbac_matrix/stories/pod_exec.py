@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 from rbac_matrix.errors import RbacMatrixError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rbac_matrix.clusters.cluster import Cluster
 
 EXEC_DEADLINE: Final = 60.0  # seconds for one command
@@ -76,10 +78,36 @@ def run_in(cluster: Cluster, container: Container, *command: str, stdin: str = "
     Raises:
         PodExecError: It did not end in time.
     """
+    where = f"{container.namespace}/{container.pod}"
+    return _run(command, container.command(cluster, *command), where, stdin=stdin)
+
+
+def run_here(command: Sequence[str], environment: Mapping[str, str]) -> Ran:
+    """Run a command on this host, where there is no container to run it in.
+
+    Args:
+        command: Program and arguments; never a secret.
+        environment: All of its environment variables.
+
+    Raises:
+        PodExecError: It did not end in time.
+    """
+    return _run(command, command, "a process here", environment=environment)
+
+
+def _run(
+    shown: Sequence[str],
+    command: Sequence[str],
+    where: str,
+    *,
+    stdin: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> Ran:
     try:
         done = subprocess.run(
-            container.command(cluster, *command),
+            command,
             input=stdin,
+            env=environment,
             capture_output=True,
             text=True,
             check=False,
@@ -87,7 +115,6 @@ def run_in(cluster: Cluster, container: Container, *command: str, stdin: str = "
         )
     except subprocess.TimeoutExpired:
         raise PodExecError(
-            f"{shlex.join(command)} in {container.namespace}/{container.pod}: "
-            f"not within {EXEC_DEADLINE:.0f} s"
+            f"{shlex.join(shown)} in {where}: not within {EXEC_DEADLINE:.0f} s"
         ) from None
-    return Ran(command, done.returncode, done.stdout, done.stderr.strip())
+    return Ran(tuple(shown), done.returncode, done.stdout, done.stderr.strip())

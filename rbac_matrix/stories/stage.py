@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlsplit
 
 from rbac_matrix.answer import Answer, answer_from_http
 from rbac_matrix.deadline import poll
@@ -13,8 +15,8 @@ from rbac_matrix.manifests import load_manifest_file
 from rbac_matrix.pods import is_hopeless, is_ready, waiting_for
 from rbac_matrix.probe.pod import AGENT
 from rbac_matrix.probe.session import ProbeSession
-from rbac_matrix.probe.start import local_command
-from rbac_matrix.stories.pod_exec import EXEC_DEADLINE, Container, Ran, run_in
+from rbac_matrix.probe.start import local_command, mounted_folder
+from rbac_matrix.stories.pod_exec import EXEC_DEADLINE, Container, Ran, run_here, run_in
 from rbac_matrix.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -221,6 +223,37 @@ class Stage:
                 command = local_command(self.cluster, self.admin, folder, subject)
                 with ProbeSession(command, str(subject)) as session:
                     yield session
+
+    def run_program(
+        self, subject: Subject, container: Container, program: str, *arguments: str, **settings: str
+    ) -> Ran:
+        """Run one of the story's Python programs as a subject.
+
+        In a container where pods run. Elsewhere it runs here, and finds in SERVICE_ACCOUNT_FOLDER
+        what a pod has mounted.
+
+        Args:
+            subject: The ServiceAccount.
+            container: One of a pod of this subject, with the story's programs in /story.
+            program: The file's name in the folder `story`.
+            arguments: Its arguments; never a secret.
+            settings: Environment variables that it gets besides those of every pod.
+        """
+        if self.cluster.runs_pods:
+            assigned = [f"{name}={value}" for name, value in settings.items()]
+            command = ("env", *assigned, "python3", f"/story/{program}", *arguments)
+            return self.run(container, *command)
+        server = urlsplit(self.cluster.admin.server)
+        with temporary_folder("story") as folder:
+            mounted = mounted_folder(self.cluster, self.admin, folder, subject)
+            environment = {
+                "KUBERNETES_SERVICE_HOST": server.hostname or "",
+                "KUBERNETES_SERVICE_PORT": str(server.port or 443),
+                "SERVICE_ACCOUNT_FOLDER": str(mounted),
+                **settings,
+            }
+            command = (sys.executable, "-I", str(self.folder / "story" / program), *arguments)
+            return run_here(command, environment)
 
     def removes(self, path: str) -> None:
         """Have an object removed at the end that the story's own programs create.

@@ -81,6 +81,15 @@ def test_running_process_passes_its_check(running: list[Process], tmp_path: Path
     running[0].check()
 
 
+def test_command_line_is_what_runs(running: list[Process], tmp_path: Path) -> None:
+    """What a process was started with can be asked while it runs."""
+    program = "import time; print('up', flush=True); time.sleep(60)"
+    running.append(start_python(program, tmp_path))
+    wait_for_line(running[0], "up")
+
+    assert running[0].command_line() == (sys.executable, "-c", program)
+
+
 def test_dead_process_is_reported_with_its_last_words(tmp_path: Path) -> None:
     """The error has the name, the exit code and the last twenty lines, no more."""
     process = start_python(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 import pytest
 
 from rbac_matrix.answer import AnswerClass
 from rbac_matrix.stories.claims import Claim, claims_page, main
+from rbac_matrix.stories.flags import Program
 from rbac_matrix.stories.image import story_recipe
-from rbac_matrix.stories.pod_exec import Ran
+from rbac_matrix.stories.pod_exec import Ran, run_here
 from rbac_matrix.stories.stage import curl_answer
 
 pytest_plugins = "pytester"
@@ -133,3 +135,21 @@ def test_story_image_is_named_after_what_goes_in() -> None:
 def test_story_image_starts_from_a_python() -> None:
     """Without a base of the caller's, the recipe's own default is asked for its Python version."""
     assert story_recipe("", "node").arguments["BASE"].startswith("python:3")
+
+
+def test_flags_are_read_from_a_command() -> None:
+    """A flag has its value, `true` where it has none; a command can be had without some."""
+    program = Program(("/bin/server", "--key-file=/a=b", "--key-file-of-others=/c", "--quiet", "x"))
+
+    assert program.flags == {"key-file": "/a=b", "key-file-of-others": "/c", "quiet": "true"}
+    assert program.without(["key-file", "quiet"]) == ["/bin/server", "--key-file-of-others=/c", "x"]
+
+
+def test_command_here_gets_only_its_own_environment() -> None:
+    """A program that runs here instead of in a pod sees the variables that it is given."""
+    program = "import os, sys; print(os.environ); sys.exit(3)"
+    ran = run_here([sys.executable, "-I", "-c", program], {"KEY": "value"})
+
+    assert ran.code == 3, f"{ran}"
+    assert "'KEY': 'value'" in ran.out
+    assert "PATH" not in ran.out
