@@ -158,6 +158,10 @@ class Stage:
             for pod in found:
                 status, name = pod["status"], pod["metadata"]["name"]
                 state = waiting_for(status) or status.get("phase", "new")
+                if "deletionTimestamp" in pod["metadata"]:
+                    # It may well fail on its way out, and hinders nobody.
+                    late.append(f"{name}: ending")
+                    continue
                 if is_hopeless(status):
                     raise StageError(f"pod {namespace}/{name} cannot run: {state}")
                 if not is_ready(status):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -12,7 +13,10 @@ from rbac_matrix.stories.claims import Claim, claims_page, main
 from rbac_matrix.stories.flags import Program
 from rbac_matrix.stories.image import story_recipe
 from rbac_matrix.stories.pod_exec import Ran, run_here
-from rbac_matrix.stories.stage import curl_answer
+from rbac_matrix.stories.stage import Stage, curl_answer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytest_plugins = "pytester"
 
@@ -153,3 +157,19 @@ def test_command_here_gets_only_its_own_environment() -> None:
     assert ran.code == 3, f"{ran}"
     assert "'KEY': 'value'" in ran.out
     assert "PATH" not in ran.out
+
+
+def test_pod_that_is_ending_is_waited_for(tmp_path: Path) -> None:
+    """A pod that failed because it was ended is no pod that cannot run."""
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    stays = {"metadata": {"name": "web-1"}, "status": ready}
+    ends = {
+        "metadata": {"name": "web-2", "deletionTimestamp": "2026-11-22T00:00:00Z"},
+        "status": {"phase": "Failed"},
+    }
+    answers = iter([{"items": [stays, ends]}, {"items": [stays]}])
+    admin: Any = SimpleNamespace(request=lambda *_, **__: next(answers))
+    nothing: Any = SimpleNamespace(mark=int)
+    stage = Stage(tmp_path, nothing, admin, nothing)
+
+    assert stage.wait_until_ready("app=web") == ["web-1"]
