@@ -15,10 +15,10 @@ from rbac_matrix.requests import (
     request_for,
     request_for_path,
 )
-from rbac_matrix.universe import universe_of
+from rbac_matrix.universe import connects, universe_of, why_path_is_unsent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rbac_matrix.baseline import Baseline
     from rbac_matrix.cell import Question, ResourceQuestion, Rest
@@ -75,6 +75,9 @@ class Cases:
                 cases.append(Case(cell, expectation, None, not_asked=lacks))
                 continue
             question = cell.question
+            if reason := _why_unsent(question, expectation):
+                cases.append(Case(cell, expectation, None, reason))
+                continue
             if isinstance(question, PathQuestion):
                 cases.append(Case(cell, expectation, request_for_path(question)))
                 continue
@@ -84,9 +87,18 @@ class Cases:
             cases.append(Case(cell, expectation, request))
         return cases
 
-    def rest(self, scenario: Scenario, rests: Sequence[Rest]) -> list[Case]:
-        """The cases of all other cells of the universe, for some subjects and scopes."""
-        universe = universe_of(self._objects.discovery, scenario.closed_namespaces)
+    def rest(
+        self, scenario: Scenario, rests: Sequence[Rest], stock: Iterable[Mapping[str, Any]]
+    ) -> list[Case]:
+        """The cases of all other cells of the universe, for some subjects and scopes.
+
+        Args:
+            scenario: With its objects on the cluster.
+            rests: The subjects and scopes.
+            stock: The roles that the cluster has without the scenario.
+        """
+        policy = [*(found.body for found in scenario.objects), *stock]
+        universe = universe_of(self._objects.discovery, scenario.closed_namespaces, policy)
         by_scope: dict[str, list[Question]] = {}
         for question in universe.questions:
             by_scope.setdefault(question.scope, []).append(question)
@@ -95,7 +107,7 @@ class Cases:
         for rest in rests:
             for question in by_scope.get(rest.scope, ()):
                 cell = Cell(rest.scenario, rest.subject, question)
-                if cell in scenario.expectations:
+                if scenario.covers(cell):
                     continue
                 reason = universe.not_requested.get(question, "")
                 if question not in requests:
@@ -130,9 +142,9 @@ class Cases:
         found: dict[tuple[ResourceName, str | None, str | None], Mapping[str, Any]] = {}
         for cell in cells:
             expectation, question = scenario.expectations[cell], cell.question
-            if isinstance(question, PathQuestion) or not self._names_existing(
-                question, expectation
-            ):
+            if isinstance(question, PathQuestion) or _why_unsent(question, expectation):
+                continue
+            if not self._names_existing(question, expectation):
                 continue
             parent = question.resource.parent
             served = discovery.find(parent)
@@ -185,3 +197,12 @@ class Cases:
             return "" if found else f"there is no {parent} {question.name!r}"
 
         poll(f"{expectation.at}: waiting for the object it names", missing, EXISTS_DEADLINE)
+
+
+def _why_unsent(question: Question, expectation: Expectation) -> str:
+    """Why a declared cell is not requested; empty where it is."""
+    if isinstance(question, PathQuestion):
+        return why_path_is_unsent(question)
+    if connects(question.resource) and (question.name or expectation.select is not None):
+        return "it would connect to an object that is not the suite's own sample"
+    return ""

@@ -8,8 +8,17 @@ from typing import Final, Literal, Self, get_args
 Verb = Literal["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
 VERBS: Final[tuple[Verb, ...]] = get_args(Verb)
 
+PathVerb = Literal["get", "head", "post", "put", "patch", "delete", "options"]
+PATH_VERBS: Final[tuple[PathVerb, ...]] = get_args(PathVerb)
+"""Verbs of non-resource paths: lower-cased HTTP methods. Source: requestinfo.go of
+k8s.io/apiserver."""
+
 NAMED_VERBS: Final = frozenset[str]({"get", "update", "patch", "delete"})
 """Verbs whose request names one object. Source: requestinfo.go of k8s.io/apiserver."""
+
+SELECTING_VERBS: Final = frozenset[str]({"list", "watch"})
+"""Verbs whose request may name one object by `fieldSelector=metadata.name=`; a deletecollection
+with that selector names none all the same. Source: requestinfo.go of k8s.io/apiserver."""
 
 SUBRESOURCE_VERBS: Final = NAMED_VERBS | {"create"}
 """A request for a subresource always carries its parent's name, so it is never a list, a watch or
@@ -92,6 +101,18 @@ class ResourceQuestion:
     def scope(self) -> str:
         """The namespace, or how ids write the cluster scope."""
         return self.namespace or CLUSTER_SCOPE
+
+    @property
+    def object_name(self) -> str:
+        """The name that RBAC compares with resourceNames; empty where it is any or none.
+
+        A request that names a namespace carries that name as its namespace too, so within a
+        namespace that is what a question about `namespaces` names. Source: requestinfo.go of
+        k8s.io/apiserver.
+        """
+        if self.namespace and (self.resource.group, self.resource.plural) == ("", "namespaces"):
+            return self.namespace
+        return self.name
 
     def __str__(self) -> str:
         """The question as the middle of a sentence: `delete jobs.batch in default`."""

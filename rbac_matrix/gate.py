@@ -65,6 +65,7 @@ class Gate:
         cases: Makes cells into what is asked.
         review: The review judge; there once the gate is entered.
         request: The request judge; likewise.
+        stock: The roles and bindings that the cluster has without the scenarios; likewise.
         verdicts: What came of each cell that was asked.
         rests: The verdicts of each subject and scope beyond the declared cells.
     """
@@ -159,7 +160,7 @@ class Gate:
             rests = [rest for rest in wanted if isinstance(rest, Rest)]
             cases = self.cases.declared(scenario, cells)
             if rests:
-                cases += self.cases.rest(scenario, rests)
+                cases += self.cases.rest(scenario, rests, self.stock)
             self.rests |= {rest: [] for rest in rests}
             self._settle(scenario)
             self._judge(scenario, cases)
@@ -172,7 +173,7 @@ class Gate:
     def _judge(self, scenario: Scenario, cases: Sequence[Case]) -> None:
         """Have the judges decide, and keep each verdict where its item looks for it."""
         asked = [case for case in cases if not case.not_asked]
-        policy = PolicyJudge(scenario.objects, self._stock)
+        policy = PolicyJudge(scenario.objects, self.stock)
         for verdict in decide(asked, policy, self.review, self.request):
             cell = verdict.cell
             self.verdicts[cell] = verdict
@@ -230,7 +231,7 @@ class Gate:
     def _prepare(self) -> None:
         if leftovers := self.objects.remove_leftovers():
             self._say(f"removed {len(leftovers)} objects that an earlier run left behind")
-        self._stock = self._admin.policy_objects()
+        self.stock = self._admin.policy_objects()
         self.objects.create(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BYSTANDER}},
             "the bystander namespace",

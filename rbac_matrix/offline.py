@@ -139,7 +139,8 @@ def judge_offline(scenario: Scenario, stock: StockCluster) -> Judged:
     """
     definitions = parse_definitions(found.body for found in scenario.objects)
     served = stock.discovery.with_resources(definitions)
-    universe = universe_of(served, scenario.closed_namespaces)
+    roles = [*(found.body for found in scenario.objects), *stock.policy]
+    universe = universe_of(served, scenario.closed_namespaces, roles)
     # The same for each subject, and denied is what next to every question is: asked only once.
     baseline = {
         question: expectation
@@ -153,7 +154,12 @@ def judge_offline(scenario: Scenario, stock: StockCluster) -> Judged:
     for subject in scenario.subjects:
         declared = dict(_declared(scenario, subject))
         expected = baseline | declared
-        asked = questions[subject] = tuple(dict.fromkeys((*declared, *universe.questions)))
+        rest = (
+            question
+            for question in universe.questions
+            if not scenario.covers(Cell(scenario.name, subject, question))
+        )
+        asked = questions[subject] = (*declared, *rest)
         for question, opinion in zip(asked, policy.opinions(subject, asked), strict=True):
             expectation = expected.get(question)
             if not opinion.allowed and not (expectation and expectation.status):

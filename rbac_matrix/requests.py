@@ -6,12 +6,13 @@ that RBAC decides on. Writes are dry runs, so an allowed one changes nothing.
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
-from rbac_matrix.cell import NAMED_VERBS, SUBRESOURCE_VERBS
+from rbac_matrix.cell import NAMED_VERBS, SELECTING_VERBS, SUBRESOURCE_VERBS, ResourceName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,20 @@ _QUERIES: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
+_STREAMS: Final[Mapping[ResourceName, tuple[Mapping[str, str], str]]] = {
+    ResourceName.parse("pods/exec"): (
+        {"command": "true", "stdout": "true"},
+        "v5.channel.k8s.io",
+    ),
+    ResourceName.parse("pods/attach"): ({"stdout": "true"}, "v5.channel.k8s.io"),
+    ResourceName.parse("pods/portforward"): ({}, "SPDY/3.1+portforward.k8s.io"),
+}
+"""What a client asks of the subresources that it opens a WebSocket to: query and subprotocol.
+
+Source: remotecommand/websocket.go and portforward/tunneling_dialer.go of k8s.io/client-go.
+"""
+
+
 @dataclass(frozen=True)
 class Request:
     """One HTTP request, without the credentials that it is sent with.
@@ -64,6 +79,7 @@ class Request:
         content_type: Of the body.
         reads_body: Whether a successful answer's body is wanted. It is not for cells: what a
             subject can read must not travel into reports.
+        headers: Further headers, each a name and a value.
     """
 
     method: str
@@ -71,11 +87,13 @@ class Request:
     body: str | None = None
     content_type: str = "application/json"
     reads_body: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def line(self) -> str:
         """The request line as people write it: `GET /api/v1/nodes?limit=1`."""
-        return f"{self.method} {self.path}"
+        upgrade = dict(self.headers).get("Upgrade")
+        return f"{self.method} {self.path}{f' (Upgrade: {upgrade})' if upgrade else ''}"
 
 
 def can_be_asked(resource: ServedResource, verb: str, namespace: str | None) -> bool:
@@ -130,7 +148,7 @@ def request_for(
         path += f"/{_segment(name)}"
     if subresource:
         path += f"/{subresource}"
-    if query := _QUERIES[question.verb]:
+    if query := _query(question):
         path += f"?{urlencode(query)}"
     method = METHODS[question.verb]
     if question.verb == "patch":
@@ -138,17 +156,57 @@ def request_for(
     if question.verb in ("create", "update"):
         source = sample if question.verb == "create" else existing or sample
         return Request(method, path, json.dumps(_body(question, resource, name, source)))
-    return Request(method, path)
+    return Request(method, path, headers=_upgrade(question))
 
 
 def request_for_path(question: PathQuestion) -> Request:
-    """The request that asks a question about a non-resource path; only `get` is without effect."""
-    return Request("GET", quote(question.path))
+    """The request that asks a question about a non-resource path."""
+    return Request(question.verb.upper(), quote(question.path))
 
 
 def names_one(question: ResourceQuestion) -> bool:
-    """Whether the question's request names an object."""
+    """Whether the question's request has an object's name in its path."""
     return question.verb in NAMED_VERBS or bool(question.resource.subresource)
+
+
+def can_name_one(question: ResourceQuestion) -> bool:
+    """Whether RBAC can be asked the question about one object by its name.
+
+    A create and a deletecollection carry no name, so that no `resourceNames` can allow them.
+    """
+    return names_one(question) or question.verb not in ("create", "deletecollection")
+
+
+def _query(question: ResourceQuestion) -> dict[str, str]:
+    """The query of a question's request."""
+    query = dict(_QUERIES[question.verb])
+    if question.verb in SELECTING_VERBS and question.name:
+        query["fieldSelector"] = f"metadata.name={_selected(question.name)}"
+    if question.verb == "get" and question.resource in _STREAMS:
+        query |= _STREAMS[question.resource][0]
+    return query
+
+
+def _upgrade(question: ResourceQuestion) -> tuple[tuple[str, str], ...]:
+    """The headers that ask for a WebSocket, where the question's request opens one.
+
+    The key is any 16 bytes (RFC 6455).
+    """
+    if question.verb != "get" or question.resource not in _STREAMS:
+        return ()
+    _, protocol = _STREAMS[question.resource]
+    return (
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", base64.b64encode(b"rbac-matrix asks").decode()),
+        ("Sec-WebSocket-Protocol", protocol),
+    )
+
+
+def _selected(name: str) -> str:
+    """A name as a field selector writes it. Source: fields/selector.go of k8s.io/apimachinery."""
+    return "".join(f"\\{letter}" if letter in "\\,=" else letter for letter in name)
 
 
 def _segment(text: str) -> str:

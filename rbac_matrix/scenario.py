@@ -6,12 +6,14 @@ Everything here is read from files; no cluster is needed to know which cells wil
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from rbac_matrix.cell import (
     CLUSTER_SCOPE,
+    NAMED_VERBS,
+    PATH_VERBS,
     VERBS,
     Cell,
     PathQuestion,
@@ -23,7 +25,7 @@ from rbac_matrix.cell import (
 from rbac_matrix.discovery import Discovery, ResourceNotServedError, parse_definitions
 from rbac_matrix.errors import InputError, Position
 from rbac_matrix.manifests import ManifestObject, load_manifests
-from rbac_matrix.requests import can_be_asked, names_one
+from rbac_matrix.requests import can_be_asked, can_name_one
 from rbac_matrix.schema import check_against
 from rbac_matrix.yaml_file import load_documents
 
@@ -40,6 +42,8 @@ BYSTANDER: Final = "bystander"
 
 STOCK_NAMESPACES: Final = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
 """The namespaces that every cluster has."""
+
+_NAMESPACES: Final = ResourceName("", "namespaces")
 
 STOCK_SERVICE_ACCOUNT: Final = "default"
 """The ServiceAccount that the control plane makes in every namespace."""
@@ -103,6 +107,29 @@ class Scenario:
             if (sample["apiVersion"], sample["kind"]) == (resource.api_version, resource.kind):
                 return sample
         return None
+
+    def covers(self, cell: Cell) -> bool:
+        """Whether it says what to expect of a cell: by a line, by default, or for any object.
+
+        Where a line allows a question about any object, a question about one adds nothing: no rule
+        can take it away again. One about a namespace that is no scope is covered where it is
+        allowed in all that are.
+        """
+        if cell in self.expectations:
+            return True
+        question = cell.question
+        if isinstance(question, PathQuestion) or not question.name:
+            return False
+        unnamed = replace(question, name="")
+        if unnamed.resource.parent == _NAMESPACES and question.verb in NAMED_VERBS:
+            within = [replace(unnamed, namespace=each) for each in self.closed_namespaces]
+            return all(self._allows(replace(cell, question=each)) for each in within)
+        return self._allows(replace(cell, question=unnamed))
+
+    def _allows(self, cell: Cell) -> bool:
+        """Whether a line allows a cell."""
+        expectation = self.expectations.get(cell)
+        return expectation is not None and expectation.status is not None
 
     @property
     def closed_namespaces(self) -> tuple[str, ...]:
@@ -271,7 +298,7 @@ class _ScenarioReader:
         for index, subject in enumerate(subjects):
             declared = self._declared(index, subject)
             default = self._default(index, subject)
-            for question in self._asked_questions(asked, declared):
+            for question in self._asked_questions(asked, dict(declared)):
                 cells[self._cell(subject, question)] = declared.pop(question, default)
             for question, expectation in declared.items():
                 if isinstance(question, PathQuestion):
@@ -304,9 +331,13 @@ class _ScenarioReader:
         return Cell(self.data["scenario"], subject, question)
 
     def _asked_questions(
-        self, asked: Iterable[ResourceName], declared: Iterable[Question]
+        self, asked: Iterable[ResourceName], declared: Mapping[Question, Expectation]
     ) -> Iterator[Question]:
-        """The questions of `ask`, and beside them those about objects that lines name."""
+        """The questions of `ask`, and beside them those about objects that lines name.
+
+        What is allowed of any object is not asked again of one, unless a line says so.
+        """
+        allowed = {question for question, line in declared.items() if line.status is not None}
         about = [question for question in declared if isinstance(question, ResourceQuestion)]
         for resource in asked:
             served = self.discovery.find(resource)
@@ -315,8 +346,11 @@ class _ScenarioReader:
                 for namespace in self._scopes():
                     for verb in VERBS:
                         question = ResourceQuestion(verb, resource, namespace, name)
-                        if can_be_asked(served, verb, namespace) and (
-                            not name or names_one(question)
+                        if not can_be_asked(served, verb, namespace):
+                            continue
+                        if not name or (
+                            can_name_one(question)
+                            and (question in declared or replace(question, name="") not in allowed)
                         ):
                             yield question
 
@@ -354,25 +388,44 @@ class _ScenarioReader:
             except ResourceNotServedError as error:
                 raise self._bad(written, str(error)) from None
             for verb in line["verbs"]:
+                if verb not in VERBS:
+                    raise self._bad((*at, "verbs"), f"{verb} is a verb of paths, not of resources")
                 asked = [scope for scope in scopes if can_be_asked(served, verb, scope)]
                 if not asked:
                     raise self._bad(written, _cannot_be_asked(served.namespaced, resource, verb))
-                for name in line.get("names", ("",)):
-                    for scope in asked:
-                        question = ResourceQuestion(verb, resource, scope, name)
-                        if name and not names_one(question):
-                            raise self._bad(
-                                (*at, "names"), f"a {verb} of {resource} names no object"
-                            )
-                        yield question
+                for scope in asked:
+                    question = ResourceQuestion(verb, resource, scope)
+                    yield from self._questions_by_name((*at, "names"), line, question)
+
+    def _questions_by_name(
+        self, at: tuple[str | int, ...], line: Mapping[str, Any], unnamed: ResourceQuestion
+    ) -> Iterator[Question]:
+        """A line's question about each object that the line names, or about any."""
+        if "names" not in line:
+            yield unnamed
+            return
+        if not can_name_one(unnamed):
+            raise self._bad(at, f"a {unnamed.verb} of {unnamed.resource} names no object")
+        for name in line["names"]:
+            question = replace(unnamed, name=name)
+            if question.object_name != name:
+                raise self._bad(
+                    at,
+                    f"a {question.verb} of {question.resource} in {question.namespace} names "
+                    "that namespace: leave `names` out",
+                )
+            yield question
 
     def _path_questions(
         self, at: tuple[str | int, ...], line: Mapping[str, Any]
     ) -> Iterator[Question]:
         for path in line["paths"]:
             for verb in line["verbs"]:
-                if verb != "get":
-                    raise self._bad((*at, "verbs"), f"a path is only asked with get, not {verb}")
+                if verb not in PATH_VERBS:
+                    raise self._bad(
+                        (*at, "verbs"),
+                        f"{verb} is no verb of a path; those are {', '.join(PATH_VERBS)}",
+                    )
                 yield PathQuestion(verb, path)
 
     def _scopes_of_line(

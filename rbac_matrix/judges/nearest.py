@@ -190,7 +190,7 @@ def _lacks_of(rule: Rule, question: Question) -> tuple[Lack, ...] | None:
         if (resource := _near_resource(rule, question.resource)) is None:
             return None
         lacks = {
-            Lack.NAME: not rule.matches_name(question.name),
+            Lack.NAME: not rule.matches_name(question.object_name),
             Lack.RESOURCE: resource != question.resource,
         }
     lacks[Lack.VERB] = not rule.matches_verb(question.verb)
@@ -294,7 +294,7 @@ class _Sentence:
         missing = [question.verb] if Lack.VERB in self.lacks else []
         if Lack.RESOURCE in self.lacks:
             missing += ["on", asked]
-        name = question.name if isinstance(question, ResourceQuestion) else ""
+        name = question.object_name if isinstance(question, ResourceQuestion) else ""
         if Lack.NAME in self.lacks:
             text += f" only for the name{'s' * (len(rule.names) > 1)} {', '.join(rule.names)}"
             missing += ["for", name] if name else []

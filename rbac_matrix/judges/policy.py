@@ -215,7 +215,8 @@ class _Reach:
         return (
             grant
             for grant in found
-            if grant.rule.matches_verb(question.verb) and grant.rule.matches_name(question.name)
+            if grant.rule.matches_verb(question.verb)
+            and grant.rule.matches_name(question.object_name)
         )
 
 

@@ -51,7 +51,7 @@ def review_request(subject: Subject, question: Question) -> Request:
             "resource": question.resource.plural,
             "subresource": question.resource.subresource,
             "namespace": question.namespace or "",
-            "name": question.name,
+            "name": question.object_name,
         }
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
     return Request("POST", _REVIEWS, json.dumps(body), reads_body=True)

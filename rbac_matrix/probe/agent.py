@@ -4,10 +4,10 @@ Standard library only, because it runs alone in a small image. It reads one JSON
 standard input and writes one JSON answer a line, in any order, until its input ends:
 
     {"id": 7, "method": "GET", "path": "/api/v1/nodes", "body": null, "content_type": "...",
-     "reads_body": false}
+     "reads_body": false, "headers": [["Upgrade", "websocket"]]}
     {"id": 7, "status": 403, "body": "{...}"}      or      {"id": 7, "error": "TimeoutError: ..."}
 
-The first line it writes is {"agent": 1}. `wait` instead of `ask` keeps a pod alive until SIGTERM.
+The first line it writes is {"agent": 2}. `wait` instead of `ask` keeps a pod alive until SIGTERM.
 The token is read from its file and goes into a header, nowhere else.
 """
 
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-PROTOCOL = 1
+PROTOCOL = 2
 MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 KEPT_BODY = 1 << 20  # bytes; the refusal of a role with many rules is long
 THROTTLE_RETRIES = 5
@@ -260,6 +260,7 @@ class Worker:
                 raise ValueError(message)
         head = f"{asked['method']} {asked['path']} HTTP/1.1\r\nHost: {self._identity.authority}\r\n"
         head += f"User-Agent: {USER_AGENT}\r\n{self._identity.header()}"
+        head += "".join(f"{name}: {value}\r\n" for name, value in asked.get("headers") or ())
         if asked.get("body") is None:
             return f"{head}\r\n".encode()
         content: bytes = asked["body"].encode()

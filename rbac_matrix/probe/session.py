@@ -176,6 +176,7 @@ class ProbeSession:
                             "body": request.body,
                             "content_type": request.content_type,
                             "reads_body": request.reads_body,
+                            "headers": request.headers,
                         }
                     )
                     + "\n"

@@ -72,7 +72,7 @@ def test_the_judges_beside_the_references(
         with Gate(cluster, admin, wanted, lambda _: None) as gate:
             settle(admin, gate.objects)
             measure_references(table, cluster, admin)
-            cases = {one: gate.cases.rest(one, one.rests) for one in scenarios}
+            cases = {one: gate.cases.rest(one, one.rests, gate.stock) for one in scenarios}
             table.add(REQUEST, rate(ask_requests(gate, own) for own in cases.values()))
             table.add(REVIEW, rate(ask_reviews(gate, own) for own in cases.values()))
             table.add(ALL, rate(ask_all(gate, one) for one in scenarios))

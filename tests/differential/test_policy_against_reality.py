@@ -455,7 +455,7 @@ def _review_of(identity: Identity, question: Question) -> Body:
             "resource": question.resource.plural,
             "subresource": question.resource.subresource,
             "namespace": question.namespace or "",
-            "name": question.name,
+            "name": question.object_name,
         }
     return {**_REVIEW, "spec": spec}
 

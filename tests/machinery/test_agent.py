@@ -42,6 +42,7 @@ class Seen:
         certificate: The common name of the client's certificate; None where there was none.
         content_type: The header.
         body: What was sent.
+        upgrade: The header; None where there was none.
     """
 
     line: str
@@ -50,6 +51,15 @@ class Seen:
     certificate: str | None
     content_type: str | None
     body: str
+    upgrade: str | None
+
+
+ENDLESS: Final = {
+    "watch": (200, ("Transfer-Encoding", "chunked"), b"2\r\n{}\r\n"),
+    # What follows is another protocol's, and no HTTP.
+    "upgrades": (101, ("Upgrade", "websocket"), b"\x82\x02{}"),
+}
+"""Answers that do not end by themselves: status, header and data."""
 
 
 class ApiServer(ThreadingHTTPServer):
@@ -109,11 +119,12 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif kind == "throttled" and (self.server.times(path) == 1 or path.endswith("always")):
             self._send(429, "Too many requests", {"Retry-After": "0"})
-        elif kind == "watch":
-            self.send_response(200)
-            self.send_header("Transfer-Encoding", "chunked")
+        elif kind in ENDLESS:
+            status, header, data = ENDLESS[kind]
+            self.send_response(status)
+            self.send_header(*header)
             self.end_headers()
-            self.wfile.write(b"2\r\n{}\r\n")
+            self.wfile.write(data)
             self._hang()
         elif kind == "hangs":
             self._hang()
@@ -168,6 +179,7 @@ class Handler(BaseHTTPRequestHandler):
                 certificate=names.get("commonName"),
                 content_type=self.headers.get("Content-Type"),
                 body=self.rfile.read(length).decode(),
+                upgrade=self.headers.get("Upgrade"),
             )
         )
 
@@ -428,6 +440,20 @@ def test_a_success_without_end_is_an_answer_at_once(
     answers = probe("--threads", "1").ask(get(path, "/denied/1"), SOON)
 
     assert [answer.status for answer in answers] == [200, 403]
+
+
+def test_headers_are_sent_and_a_connection_that_changes_its_protocol_is_given_up(
+    server: ApiServer, probe: Callable[..., ProbeSession]
+) -> None:
+    """A stream that is granted is an answer at once; the next request has a connection anew."""
+    upgrade = Request("GET", "/upgrades", headers=(("Upgrade", "websocket"),))
+    answers = probe("--threads", "1").ask([upgrade, Request("GET", "/denied/after")], SOON)
+
+    assert [answer.status for answer in answers] == [101, 403]
+    first, second = server.seen
+    assert (first.upgrade, second.upgrade) == ("websocket", None)
+    assert first.authorization == second.authorization
+    assert first.connection != second.connection
 
 
 def test_a_refusal_keeps_its_whole_message(probe: Callable[..., ProbeSession]) -> None:

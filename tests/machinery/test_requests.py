@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -60,7 +62,15 @@ LINES: Final[dict[tuple[Verb, str, str | None], str]] = {
     ),
     # A subresource is below its parent object, never an object named `log`.
     ("get", "pods/log", "a"): "GET /api/v1/namespaces/a/pods/sample/log",
-    ("get", "pods/exec", "a"): "GET /api/v1/namespaces/a/pods/sample/exec",
+    ("get", "pods/exec", "a"): (
+        "GET /api/v1/namespaces/a/pods/sample/exec?command=true&stdout=true (Upgrade: websocket)"
+    ),
+    ("get", "pods/attach", "a"): (
+        "GET /api/v1/namespaces/a/pods/sample/attach?stdout=true (Upgrade: websocket)"
+    ),
+    ("get", "pods/portforward", "a"): (
+        "GET /api/v1/namespaces/a/pods/sample/portforward (Upgrade: websocket)"
+    ),
     ("create", "pods/exec", "a"): "POST /api/v1/namespaces/a/pods/sample/exec?dryRun=All",
     ("update", "jobs.batch/status", "a"): (
         "PUT /apis/batch/v1/namespaces/a/jobs/sample/status?dryRun=All"
@@ -85,6 +95,32 @@ def test_a_cell_is_asked_by_its_request(
     asked = ask(*question)
 
     assert line == request_for(asked, discovery.find(asked.resource)).line
+
+
+PROTOCOLS: Final = {
+    "pods/exec": "v5.channel.k8s.io",
+    "pods/attach": "v5.channel.k8s.io",
+    "pods/portforward": "SPDY/3.1+portforward.k8s.io",
+}
+
+
+@pytest.mark.parametrize(("resource", "protocol"), PROTOCOLS.items())
+def test_a_stream_is_asked_for_as_clients_do(
+    discovery: Discovery, resource: str, protocol: str
+) -> None:
+    """A get is the beginning of a WebSocket, by RFC 6455; no other verb is."""
+    asked = ask("get", resource, "a")
+    headers = dict(request_for(asked, discovery.find(asked.resource)).headers)
+
+    assert len(base64.b64decode(headers.pop("Sec-WebSocket-Key"))) == 16
+    assert headers == {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Protocol": protocol,
+    }
+    for other in (ask("create", resource, "a"), ask("get", "pods/proxy", "a")):
+        assert request_for(other, discovery.find(other.resource)).headers == ()
 
 
 NO_REQUESTS: Final[list[tuple[Verb, str, str | None]]] = [
@@ -187,6 +223,7 @@ def request_info(method: str, target: str) -> Attributes:
         verb = "watch" if watch else "list"
         selector = query.get("fieldSelector", [""])[0]
         name = selector.removeprefix("metadata.name=") if "metadata.name=" in selector else ""
+        name = re.sub(r"\\(.)", r"\1", name)
     elif not name and verb == "delete":
         verb = "deletecollection"
     return Attributes(verb, group, resource, subresource, namespace, name)
@@ -212,10 +249,10 @@ def test_the_server_reads_back_the_very_question(discovery: Discovery) -> None:
                     scope or "",
                     name,
                 ), request.line
-                if str(served.name.parent) == "namespaces":
-                    assert name == (scope or "")
+                if str(served.name.parent) == "namespaces" and scope:
+                    assert name == scope
                 else:
-                    named = verb in {"get", "update", "patch", "delete"} or served.name.subresource
+                    named = verb not in {"create", "deletecollection"} or served.name.subresource
                     assert name == ("some:object" if named else "")
                 asked += 1
     # 16 for each namespaced resource, 8 for each cluster-scoped one, fewer for subresources.
@@ -227,12 +264,22 @@ def test_the_universe_is_asked_by_requests_that_touch_nothing(discovery: Discove
 
     But for a namespace, which is named by where it is asked: there the dry run alone protects it.
     """
-    universe = universe_of(discovery, ("team-a",))
+    named_by_rules = {"web", "a,b=c\\d", "kube-system"}
+    rule = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "named"},
+        "rules": [{**rule, "resourceNames": sorted(named_by_rules)}],
+    }
+    universe = universe_of(discovery, ("team-a",), [role])
     asked = [question for question in universe.questions if question not in universe.not_requested]
     assert len(asked) > 1000
     for question in asked:
         if isinstance(question, PathQuestion):
-            assert request_for_path(question).line == f"GET {question.path}"
+            request = request_for_path(question)
+            assert request.line == f"{question.verb.upper()} {question.path}"
+            assert request.body is None
             continue
         request = request_for(question, discovery.find(question.resource), absent=ABSENT_NAME)
         found = request_info(request.method, request.path)
@@ -241,14 +288,17 @@ def test_the_universe_is_asked_by_requests_that_touch_nothing(discovery: Discove
             question.verb, resource.group, resource.plural, resource.subresource, scope, found.name
         ), request.line
         named = question.verb in {"get", "update", "patch", "delete"} or resource.subresource
-        if resource.plural == "namespaces":
+        if resource.plural == "namespaces" and scope:
             assert found.name == scope
+        elif question.name:
+            assert found.name == question.name in named_by_rules, request.line
+            assert resource.subresource in {"", "log", "scale", "status"}, request.line
         else:
             assert found.name == (ABSENT_NAME if named else ""), request.line
         if request.method != "GET":
             assert parse_qs(urlsplit(request.path).query)["dryRun"] == ["All"], request.line
         if request.body and request.method != "PATCH":
-            name = {"POST": ABSENT_NAME if named else "sample-created", "PUT": found.name}
+            name = {"POST": found.name if named else "sample-created", "PUT": found.name}
             assert body_of(request)["metadata"]["name"] == name[request.method], request.line
 
 

@@ -235,11 +235,24 @@ MISTAKES: Final = {
         "- verbs: [list]\n        resources: [namespaces] # here",
         "a request that names a namespace is asked in that namespace, the others at cluster scope",
     ),
-    "named-object-of-a-list": Mistake(
+    "named-object-of-a-collection": Mistake(
         EXPECTED,
         DENY,
-        "- verbs: [list]\n        resources: [pods]\n        names: [web] # here",
-        "a list of pods names no object",
+        "- verbs: [deletecollection]\n        resources: [pods]\n        names: [web] # here",
+        "a deletecollection of pods names no object",
+    ),
+    "named-namespace-in-itself": Mistake(
+        EXPECTED,
+        DENIED_PODS,
+        "- verbs: [get]\n        resources: [namespaces]\n        names: [web] # here\n"
+        "        namespaces: [team-a]",
+        "a get of namespaces in team-a names that namespace: leave `names` out",
+    ),
+    "resource-by-a-method": Mistake(
+        EXPECTED,
+        DENY,
+        "- verbs: [post] # here\n        resources: [pods]",
+        "post is a verb of paths, not of resources",
     ),
     "named-object-of-a-create": Mistake(
         EXPECTED,
@@ -362,13 +375,13 @@ MISTAKES: Final = {
         EXPECTED,
         ALLOWED_PODS,
         "- verbs: {create: 201} # here\n        paths: [/metrics]\n        why: Role clerk",
-        "a path is only asked with get, not create",
+        "create is no verb of a path; those are get, head, post, put, patch, delete, options",
     ),
     "path-denied-to-another-method": Mistake(
         EXPECTED,
         DENIED_PODS,
         "- verbs: [list] # here\n        paths: [/metrics]",
-        "a path is only asked with get, not list",
+        "list is no verb of a path; those are get, head",
     ),
     "path-with-a-pattern": Mistake(
         EXPECTED,
@@ -774,6 +787,67 @@ def test_names_are_cells_beside_the_unnamed_one(shop: Shop) -> None:
         if str(question).startswith("get pods ") and question.namespace == "team-a"
     }
     assert gets == {"": None, "web": 200}
+
+
+def test_a_list_may_name_an_object(shop: Shop) -> None:
+    """Every verb whose request can carry the name is asked about it; what creates cannot."""
+    shop.edit(EXPECTED, DENY, f"{DENY}\n        names: [web]")
+
+    named = {question.verb for question in resource_questions(shop.load()) if question.name}
+
+    assert named == {"get", "list", "watch", "update", "patch", "delete"}
+
+
+def test_what_is_allowed_of_any_object_is_not_asked_of_one(shop: Shop) -> None:
+    """Nothing could deny it, so only a line of its own makes it a cell."""
+    shop.edit(EXPECTED, DENY, f"{DENY}\n        names: [web]")
+    questions = [question for question in resource_questions(shop.load()) if question.name]
+
+    in_team_a = {question.verb for question in questions if question.namespace == "team-a"}
+    elsewhere = {question.verb for question in questions if question.namespace == "bystander"}
+    assert in_team_a == {"watch", "update", "patch", "delete"}
+    assert elsewhere == in_team_a | {"get", "list"}
+
+
+def test_an_allowance_of_any_object_covers_each(shop: Shop) -> None:
+    """What the closed world need not ask: declared cells, and those that one of them implies."""
+    scenario = shop.load()
+
+    def covers(verb: str, name: str = "", namespace: str | None = "team-a") -> bool:
+        question = ResourceQuestion(verb, ResourceName.parse("pods"), namespace, name)
+        return scenario.covers(Cell("shop", CLERK, question))
+
+    assert covers("get", "web")
+    assert covers("list", "web")
+    assert covers("watch")  # declared, though as a denial
+    assert not covers("watch", "web")
+    assert not covers("get", "web", "bystander")
+    assert not covers("get", "web", None)
+    assert not covers("escalate", "web")
+    assert not scenario.covers(Cell("shop", CLERK, PathQuestion("get", "/metrics")))
+
+
+ELSEWHERE: Final = {
+    "allowed-in-one": ("team-a, bystander, kube-system", "team-a", False),
+    "allowed-in-all-that-are-declared": ("team-a, bystander", '"*"', False),
+    "allowed-in-all": ("team-a, bystander, kube-system", '"*"', True),
+}
+
+
+@pytest.mark.parametrize(("asked", "allowed", "covered"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_a_namespace_elsewhere_is_covered_where_it_is_allowed_in_all_scopes(
+    shop: Shop,
+    asked: str,
+    allowed: str,
+    covered: bool,  # noqa: FBT001 - a case
+) -> None:
+    """A ClusterRoleBinding is what reaches it, and that shows in every namespace of the world."""
+    line = "- verbs: {{get: 200}}\n        resources: [namespaces]\n        namespaces: [{}]\n"
+    shop.edit(EXPECTED, "namespaces: [team-a, bystander]", f"namespaces: [{asked}]")
+    shop.edit(EXPECTED, ALLOW, f"{line.format(allowed)}        why: Granted.\n      {ALLOW}")
+    question = ResourceQuestion("get", ResourceName.parse("namespaces"), None, "prod")
+
+    assert shop.load().covers(Cell("shop", CLERK, question)) is covered
 
 
 def test_left_out_files_are_not_applied(shop: Shop) -> None:

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from rbac_matrix.answer import AnswerClass
-from rbac_matrix.cell import VERBS
+from rbac_matrix.cell import PATH_VERBS, VERBS
 from rbac_matrix.plugin import PROVIDERS
 from rbac_matrix.report.verdicts_file import SCHEMA
 from rbac_matrix.schema import validator
@@ -84,7 +84,8 @@ def test_the_schemas_and_the_code_have_the_same_words() -> None:
     """A verb, an outcome or a class that only one of both knows could never be written or read."""
     cell = validator("verdicts").schema["properties"]["cells"]["items"]["properties"]
 
-    assert validator("expectations").schema["$defs"]["verb"]["enum"] == list(VERBS)
+    verbs = validator("expectations").schema["$defs"]["verb"]["enum"]
+    assert verbs == list(dict.fromkeys((*VERBS, *PATH_VERBS)))
     assert cell["outcome"]["enum"] == [str(each) for each in Outcome]
     assert cell["answer"]["enum"] == [*map(str, AnswerClass), None]
     assert validator("verdicts").schema["properties"]["schema"]["const"] == SCHEMA

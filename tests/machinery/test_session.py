@@ -26,7 +26,7 @@ signal.alarm(60)
 def say(**line): print(json.dumps(line), flush=True)
 def asked(): return json.loads(sys.stdin.readline())
 def answer(number, body=""): say(id=number, status=403, body=body)
-say(agent=1)
+say(agent=2)
 """
 
 
@@ -51,8 +51,8 @@ def requests(count: int, body: str | None = None) -> list[Request]:
 
 GREETINGS: Final = {
     "another-version": (
-        "print('{\"agent\": 2}', flush=True); input()",
-        "the probe of shop/clerk is of another version .*agent.*2.*; build the probe image again",
+        "print('{\"agent\": 1}', flush=True); input()",
+        "the probe of shop/clerk is of another version .*agent.*1.*; build the probe image again",
     ),
     "another-program": ("print('{}', flush=True); input()", "is of another version"),
     "garbage": ("print('Welcome to the machine!', flush=True); input()", "is of another version"),

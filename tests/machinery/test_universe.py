@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import collections
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from rbac_matrix.cell import VERBS, PathQuestion, ResourceName, ResourceQuestion
+from rbac_matrix.cell import PATH_VERBS, VERBS, PathQuestion, ResourceName, ResourceQuestion
 from rbac_matrix.discovery import parse_definitions
 from rbac_matrix.universe import Universe, universe_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rbac_matrix.discovery import Discovery
 
 NAMESPACES: Final = ("team-a", "bystander")
+RBAC: Final = "rbac.authorization.k8s.io"
 IN_NAMESPACES_OF_THEIR_OWN: Final = frozenset({"get", "update", "patch", "delete"})
 """Verbs of `namespaces` whose request names a namespace, which is then asked within itself."""
 
@@ -81,21 +84,23 @@ def test_cluster_scoped_resources_are_asked_at_cluster_scope_only(
             assert question.namespace is None, question
 
 
-def test_no_question_is_about_an_object(universe: Universe) -> None:
-    """A rule for one object's name is a declared cell's business: any other name stands for all."""
+def test_without_rules_for_objects_no_question_is_about_one(universe: Universe) -> None:
+    """RBAC tells apart only the objects that rules name: one absent object is any other."""
     assert {question.name for question in about_resources(universe)} == {""}
 
 
 def test_paths_are_what_the_index_lists_and_what_it_leaves_out(
     universe: Universe, discovery: Discovery
 ) -> None:
-    """Each once, with the one method that has no effect."""
-    paths = [question for question in universe.questions if isinstance(question, PathQuestion)]
+    """Each with every method that a rule can grant."""
+    found = collections.defaultdict(list)
+    for question in universe.questions:
+        if isinstance(question, PathQuestion):
+            found[question.path].append(question.verb)
 
-    assert {question.verb for question in paths} == {"get"}
-    assert {question.path for question in paths} > set(discovery.paths)
-    for path in ("/", "/metrics", "/version", "/healthz", "/logs/", "/debug/pprof/heap"):
-        assert PathQuestion("get", path) in paths
+    assert set(found) > set(discovery.paths)
+    assert set(map(tuple, found.values())) == {PATH_VERBS}
+    assert {"/", "/metrics", "/version", "/healthz", "/logs/", "/debug/pprof/heap"} < set(found)
 
 
 ROLES: Final = ("roles.rbac.authorization.k8s.io", "clusterroles.rbac.authorization.k8s.io")
@@ -125,10 +130,29 @@ def test_a_verb_that_no_request_has_is_not_requested(
     assert "no request has this verb" in universe.not_requested[question]
 
 
-@pytest.mark.parametrize("path", ["/debug/pprof/profile", "/debug/pprof/trace"])
-def test_a_path_with_an_effect_is_not_requested(universe: Universe, path: str) -> None:
-    """Asking it would burden the API server."""
-    assert universe.not_requested[PathQuestion("get", path)]
+UNSENT: Final = {
+    ("get", "/debug/pprof/profile"): "it profiles the API server for half a minute",
+    ("post", "/debug/pprof/trace"): "it traces the API server",
+    ("delete", "/metrics"): "it resets the metrics",
+    ("put", "/debug/flags/v"): "whether PUT has an effect there is not known",
+    ("post", "/logs/"): "whether POST has an effect there is not known",
+    ("head", "/healthz"): "the answer to a HEAD has no body",
+}
+
+
+@pytest.mark.parametrize(("asked", "why"), UNSENT.items(), ids=map(":".join, UNSENT))
+def test_a_path_that_may_have_an_effect_is_not_requested(
+    universe: Universe, asked: tuple[str, str], why: str
+) -> None:
+    """Nor is one whose refusal would prove nothing; each with its reason."""
+    assert universe.not_requested[PathQuestion(*asked)].startswith(why)
+
+
+@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete", "options"])
+def test_a_path_that_looks_at_no_method_is_requested(universe: Universe, method: str) -> None:
+    """A refusal by the server itself is one judge more."""
+    for path in ("/healthz", "/livez/etcd", "/api", "/apis/apps/v1", "/version", "/openapi/v2"):
+        assert PathQuestion(method, path) not in universe.not_requested
 
 
 def test_only_what_cannot_be_asked_is_not_requested(universe: Universe) -> None:
@@ -163,3 +187,180 @@ def test_own_definitions_are_part_of_it(discovery: Discovery) -> None:
     assert len(added) == 3 * (8 + 3)
     assert {str(question.resource) for question in added if isinstance(question, ResourceQuestion)}
     assert set(before.questions) < set(more.questions)
+
+
+def role(*rules: dict[str, Sequence[str]], namespace: str = "") -> dict[str, Any]:
+    """A ClusterRole, or a Role of a namespace."""
+    metadata = {"name": "some", "namespace": namespace} if namespace else {"name": "some"}
+    kind = "Role" if namespace else "ClusterRole"
+    version = "rbac.authorization.k8s.io/v1"
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, "rules": list(rules)}
+
+
+def rule(
+    verbs: str, resources: str, names: Sequence[str], groups: Sequence[str] = ("",)
+) -> dict[str, Sequence[str]]:
+    """A rule for objects of these names."""
+    return {
+        "apiGroups": groups,
+        "resources": resources.split(","),
+        "verbs": verbs.split(","),
+        "resourceNames": names,
+    }
+
+
+def more(
+    discovery: Discovery, universe: Universe, *policy: dict[str, Any]
+) -> tuple[set[str], dict[str, str]]:
+    """What a policy adds, as text: the questions, and those not requested with the reason."""
+    found = universe_of(discovery, NAMESPACES, policy)
+    assert set(universe.questions) <= set(found.questions)
+    added = set(found.questions) - set(universe.questions)
+    unsent = {str(each): found.not_requested[each] for each in added & set(found.not_requested)}
+    return {str(question) for question in added}, unsent
+
+
+NAMED: Final[dict[str, tuple[dict[str, Any], set[str]]]] = {
+    "a-role-asks-in-its-namespace": (
+        role(rule("get,patch", "secrets", ["db", "tls"]), namespace="team-a"),
+        {
+            'get secrets "db" in team-a',
+            'patch secrets "db" in team-a',
+            'get secrets "tls" in team-a',
+            'patch secrets "tls" in team-a',
+        },
+    ),
+    "a-role-of-another-namespace-is-out-of-the-world": (
+        role(rule("get", "secrets", ["db"]), namespace="elsewhere"),
+        set(),
+    ),
+    "a-cluster-role-asks-everywhere": (
+        role(rule("list", "secrets", ["db"])),
+        {
+            'list secrets "db" in team-a',
+            'list secrets "db" in bystander',
+            'list secrets "db" at cluster scope',
+        },
+    ),
+    "what-carries-no-name-is-not-asked-by-one": (
+        role(rule("create,deletecollection", "secrets", ["db"])),
+        set(),
+    ),
+    "every-verb-but-those": (
+        role(rule("*", "nodes", ["one"])),
+        {
+            f'{verb} nodes "one" at cluster scope'
+            for verb in ("get", "list", "watch", "update", "patch", "delete")
+        },
+    ),
+    "verbs-that-no-request-has": (
+        role(rule("bind", "clusterroles", ["edit"], [RBAC])),
+        {f'bind clusterroles.{RBAC} "edit" at cluster scope'},
+    ),
+    "resources-that-are-not-stored": (
+        role(rule("approve,impersonate", "signers", ["a.example/b"], ["certificates.k8s.io"])),
+        {'approve signers.certificates.k8s.io "a.example/b" at cluster scope'},
+    ),
+    "a-subresource-by-its-parent": (
+        role(rule("create", "pods/exec", ["web-0"]), namespace="team-a"),
+        {'create pods/exec "web-0" in team-a'},
+    ),
+    "a-namespace-is-asked-within-itself": (role(rule("get", "namespaces", ["team-a"])), set()),
+    "a-namespace-that-is-no-scope": (
+        role(rule("get", "namespaces", ["prod"])),
+        {'get namespaces "prod" at cluster scope'},
+    ),
+    "the-empty-name-is-no-object": (role(rule("get", "nodes", [""])), set()),
+    "resources-that-nobody-serves": (role(rule("get", "gadgets", ["one"])), set()),
+    # Each resource with the first name, and each name with the first resource.
+    "every-resource-of-a-group": (
+        role(rule("watch", "*", ["one", "two"], ["batch"]), namespace="team-a"),
+        {
+            'watch cronjobs.batch "one" in team-a',
+            'watch cronjobs.batch "two" in team-a',
+            'watch jobs.batch "one" in team-a',
+        },
+    ),
+    "a-path": (
+        role({"nonResourceURLs": ["/custom"], "verbs": ["get", "post", "list"]}),
+        {"get /custom", "post /custom"},
+    ),
+    "a-pattern-that-covers-nothing-known": (
+        role({"nonResourceURLs": ["/custom/*"], "verbs": ["get"]}),
+        {"get /custom/rbac-matrix-absent"},
+    ),
+    "a-pattern-that-covers-what-is-known": (
+        role({"nonResourceURLs": ["*", "/healthz/*", "/metrics"], "verbs": ["*"]}),
+        set(),
+    ),
+    "paths-of-a-role-grant-nothing": (
+        role({"nonResourceURLs": ["/custom"], "verbs": ["*"]}, namespace="team-a"),
+        set(),
+    ),
+}
+
+
+@pytest.mark.parametrize(("policy", "questions"), NAMED.values(), ids=NAMED)
+def test_what_a_rule_names_is_asked(
+    discovery: Discovery, universe: Universe, policy: dict[str, Any], questions: set[str]
+) -> None:
+    """With the verbs of the rule, on its resources, where its role can be bound."""
+    assert more(discovery, universe, policy)[0] == questions
+
+
+NAMED_UNSENT: Final = {
+    "it would connect to the object that a rule names": rule("get", "pods/exec,pods/proxy", ["a"]),
+    "whether it has an effect on the object that a rule names is not known": rule(
+        "create", "pods/eviction,serviceaccounts/token", ["a"]
+    ),
+    "no request can carry this name": rule("get,list", "pods", ["a/b", "50%", "..", "."]),
+    "a request for a namespace is one within it: add it to `ask`": rule(
+        "get", "namespaces", ["prod"]
+    ),
+    "no request has this verb; it is asked about for the Impersonate headers of a request": rule(
+        "impersonate", "users", ["jane"]
+    ),
+}
+
+
+@pytest.mark.parametrize(("why", "written"), NAMED_UNSENT.items(), ids=NAMED_UNSENT)
+def test_an_object_that_may_exist_is_not_touched(
+    discovery: Discovery, universe: Universe, why: str, written: dict[str, Sequence[str]]
+) -> None:
+    """Nothing is requested of it that is neither read nor a dry run; the other judges answer."""
+    questions, unsent = more(discovery, universe, role(written))
+
+    assert unsent == dict.fromkeys(questions, why)
+    assert questions
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        rule("get,list,watch,update,patch,delete", "secrets", ["db"]),
+        rule("get", "pods/log", ["web-0"]),
+        rule("get,update,patch", "deployments/scale,deployments/status", ["web"], ["apps"]),
+    ],
+    ids=["object", "log", "scale-and-status"],
+)
+def test_reading_and_dry_runs_of_a_named_object_are_requested(
+    discovery: Discovery, universe: Universe, written: dict[str, Sequence[str]]
+) -> None:
+    """Those leave an object that exists as it is."""
+    questions, unsent = more(discovery, universe, role(written))
+
+    assert questions
+    assert unsent == {}
+
+
+def test_a_path_of_a_resource_is_never_requested_as_a_path(
+    discovery: Discovery, universe: Universe
+) -> None:
+    """The server would take the request for one of the resource, which is another question."""
+    paths = ["/api/v1/secrets", "/apis/apps/v1/deployments"]
+    questions, unsent = more(
+        discovery, universe, role({"nonResourceURLs": paths, "verbs": ["get"]})
+    )
+
+    assert questions == {"get /api/v1/secrets", "get /apis/apps/v1/deployments"}
+    assert unsent == dict.fromkeys(questions, "a request for this path is one for a resource")

@@ -91,7 +91,7 @@ function commands(cell, found) {
   const user = userName(rowOf[cell]);
   const made = [];
   if (found.request_line) made.push(labelled("The request", command(found.request_line)), labelled("as", command(user)));
-  if (found.request_line.startsWith("GET ") && !found.request_line.includes("watch=true")) {
+  if (/^GET (?!.*watch=true)[^ ]+$/.test(found.request_line)) { // no watch, which never ends, and no upgrade
     const path = found.request_line.slice("GET ".length);
     made.push(labelled("The same with kubectl", command(`kubectl get --raw ${quote(path)} ${quote(`--as=${user}`)}`)));
   }
