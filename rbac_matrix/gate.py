@@ -17,6 +17,7 @@ from rbac_matrix.baseline import load_baseline
 from rbac_matrix.cases import Cases
 from rbac_matrix.cell import Cell, ResourceName, Rest, Subject
 from rbac_matrix.deadline import poll
+from rbac_matrix.disagreements import load_disagreements
 from rbac_matrix.discovery import ResourceNotServedError, parse_definitions
 from rbac_matrix.errors import InputError, RbacMatrixError
 from rbac_matrix.judges.request import RequestJudge
@@ -96,6 +97,7 @@ class Gate:
         self._wanted = dict(scenarios)
         self.objects = Objects(admin, admin.discovery())
         baseline = load_baseline(admin.version())
+        self._disagreements = load_disagreements(admin.version())
         self.cases = Cases(self.objects, baseline, runs_pods=cluster.runs_pods)
         self._stack = ExitStack()
         self._shared = _shared_objects(scenarios)
@@ -174,7 +176,7 @@ class Gate:
         """Have the judges decide, and keep each verdict where its item looks for it."""
         asked = [case for case in cases if not case.not_asked]
         policy = PolicyJudge(scenario.objects, self.stock)
-        for verdict in decide(asked, policy, self.review, self.request):
+        for verdict in decide(asked, policy, self.review, self.request, self._disagreements):
             cell = verdict.cell
             self.verdicts[cell] = verdict
             if cell not in scenario.expectations:

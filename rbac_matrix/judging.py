@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rbac_matrix.verdict import Evidence, judge
+from rbac_matrix.verdict import Also, Evidence, judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rbac_matrix.cases import Case
     from rbac_matrix.cell import Cell, Subject
+    from rbac_matrix.disagreements import Disagreements
     from rbac_matrix.judges.opinion import Opinion
     from rbac_matrix.judges.request import RequestJudge
     from rbac_matrix.judges.review import ReviewJudge
@@ -22,9 +23,22 @@ if TYPE_CHECKING:
 
 
 def decide(
-    cases: Sequence[Case], policy: PolicyJudge, review: ReviewJudge, request: RequestJudge
+    cases: Sequence[Case],
+    policy: PolicyJudge,
+    review: ReviewJudge,
+    request: RequestJudge,
+    disagreements: Disagreements,
 ) -> Iterator[Verdict]:
     """The verdicts of cases, subject by subject; all judges are asked before the first comes."""
+
+    def also(case: Case) -> Also | None:
+        """What policy and review say of what a case's request needs besides its question."""
+        needed = disagreements.also_needed(case.cell.question)
+        if needed is None or case.request is None:
+            return None
+        who, what = case.cell.subject, [needed.question]
+        return Also(needed, policy.opinions(who, what)[0], review.opinions(who, what)[0])
+
     by_subject: dict[Subject, list[Case]] = {}
     for case in cases:
         by_subject.setdefault(case.cell.subject, []).append(case)
@@ -55,6 +69,7 @@ def decide(
                 controls.result().get(case.request) if case.request else None,
                 case.not_requested,
                 _other_grant(case.cell, policy, by_policy, by_review),
+                also(case) if by_policy.allowed else None,
             )
             verdict = judge(case.cell, case.expectation, evidence)
             if not by_policy.allowed:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from rbac_matrix.answer import UNDECIDED, AnswerClass
 from rbac_matrix.cell import PathQuestion
 from rbac_matrix.judges.opinion import Opinion
-from rbac_matrix.requests import names_one
 
 if TYPE_CHECKING:
     from rbac_matrix.answer import Answer, Denial
     from rbac_matrix.cell import Cell
+    from rbac_matrix.disagreements import AlsoNeeded
     from rbac_matrix.requests import Request
     from rbac_matrix.scenario import Expectation
 
@@ -34,6 +34,21 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class Also:
+    """What policy and review say of a documented further need of a request.
+
+    Attributes:
+        needed: What it is.
+        policy: Whether it is granted, by the policy judge.
+        review: The same by the review judge.
+    """
+
+    needed: AlsoNeeded
+    policy: Opinion
+    review: Opinion
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What was found out about a cell.
 
@@ -45,6 +60,7 @@ class Evidence:
         control: What the admin got for the same request; None where it was not requested.
         not_requested: Why no request asked it; empty where one did.
         other_grant: The reason of the review, where it names a grant that the policy does not see.
+        also: What else the request needs by Kubernetes' documentation; None where nothing.
     """
 
     policy: Opinion
@@ -54,6 +70,7 @@ class Evidence:
     control: Answer | None = None
     not_requested: str = ""
     other_grant: str = ""
+    also: Also | None = None
 
     @property
     def requested(self) -> Opinion | None:
@@ -62,7 +79,8 @@ class Evidence:
             return None
         if self.answer.answer_class in UNDECIDED:
             return Opinion(None, _undecided(self.answer))
-        return Opinion(self.answer.answer_class is not AnswerClass.DENIED_BY_RBAC, str(self.answer))
+        refused = (AnswerClass.DENIED_BY_RBAC, AnswerClass.DENIED_BY_UPGRADE_CHECK)
+        return Opinion(self.answer.answer_class not in refused, str(self.answer))
 
     @property
     def opinions(self) -> dict[str, Opinion]:
@@ -82,6 +100,9 @@ class Verdict:
         evidence: What the judges found; None where the cell was not asked.
         reason: For a cell that was not asked, why; for one not answered, what happened.
         nearest: For a denied cell, the rule that comes nearest to granting it.
+        documented: For a granted cell whose request is refused all the same, the documented reason:
+            what else the request needs. The declared status is that of a request that is let
+            through, so it is not compared then.
     """
 
     cell: Cell
@@ -90,6 +111,7 @@ class Verdict:
     evidence: Evidence | None = None
     reason: str = ""
     nearest: str = ""
+    documented: str = ""
 
     @property
     def answer(self) -> Answer | None:
@@ -115,7 +137,7 @@ class Verdict:
             case Outcome.AS_EXPECTED:
                 return f"{may} ({self._came})"
             case Outcome.UNEXPECTEDLY_ALLOWED:
-                return f"{may}, but {_could(self.answer)}"
+                return f"{may}, but {self._could}"
             case Outcome.UNEXPECTEDLY_DENIED:
                 refused = (
                     f"was refused ({self.answer.status})" if self.answer else "nothing grants it"
@@ -135,7 +157,28 @@ class Verdict:
     @property
     def _came(self) -> str:
         """The status, or that it was not requested."""
-        return str(self.answer.status) if self.answer else "not requested"
+        status = str(self.answer.status) if self.answer else "not requested"
+        return f"it is granted, but its request got {self._wanting}" if self.documented else status
+
+    @property
+    def _wanting(self) -> str:
+        """The status of a request that is refused for its documented further need."""
+        also = self.evidence.also if self.evidence else None
+        if also is None or self.answer is None:
+            return ""
+        return f"{self.answer.status} for want of {also.needed.question.verb}"
+
+    @property
+    def _could(self) -> str:
+        """How far an allowed request came: RBAC let it through, whatever came after."""
+        answer = self.answer
+        if answer is None or answer.status is None:
+            return "it is granted"
+        if self.documented:
+            return f"it is granted (its request got {self._wanting})"
+        if answer.answer_class in (AnswerClass.OK, AnswerClass.CREATED):
+            return f"could ({answer.status})"
+        return f"could (RBAC let it through; then {answer})"
 
     @property
     def _sides(self) -> str:
@@ -175,6 +218,8 @@ class Verdict:
             lines.append(f"granted:   {printable(evidence.policy.reason)}")
         elif self.nearest:
             lines.append(f"nearest:   {printable(self.nearest)}")
+        if self.documented:
+            lines.append(f"refused:   {printable(self.documented)}")
         if evidence.control is not None and self.outcome is Outcome.VACUOUS:
             lines.append(f"admin got: {evidence.control} {printable(evidence.control.message)}")
         return lines
@@ -188,7 +233,7 @@ class Verdict:
         if isinstance(question, PathQuestion):
             return shlex.join([*command, question.path, who])
         resource = str(question.resource.parent)
-        if question.name and names_one(question):
+        if question.name:
             resource += f"/{question.name}"
         command.append(resource)
         if question.resource.subresource:
@@ -201,10 +246,13 @@ def judge(cell: Cell, expectation: Expectation, evidence: Evidence) -> Verdict:
     """Compare what the judges found with what was expected.
 
     All judges must agree. A denial counts only as RBAC's refusal of exactly this question while
-    the admin's same request is let through; an allowance only with the declared status.
+    the admin's same request is let through; an allowance only with the declared status. A request
+    that is refused for its documented further need disagrees with nobody: what is declared is what
+    is granted, and that is for policy and review to say.
     """
-    outcome, reason = _compare(cell, expectation, evidence)
-    return Verdict(cell, expectation, outcome, evidence, reason)
+    documented = _documented(cell, evidence)
+    outcome, reason = _compare(cell, expectation, evidence, documented=bool(documented))
+    return Verdict(cell, expectation, outcome, evidence, reason, documented=documented)
 
 
 def not_asked(cell: Cell, expectation: Expectation, reason: str) -> Verdict:
@@ -212,14 +260,35 @@ def not_asked(cell: Cell, expectation: Expectation, reason: str) -> Verdict:
     return Verdict(cell, expectation, Outcome.NOT_ASKED, reason=reason)
 
 
-def _compare(cell: Cell, expectation: Expectation, evidence: Evidence) -> tuple[Outcome, str]:
-    for name, opinion in evidence.opinions.items():
-        if opinion.allowed is None:
-            return Outcome.NOT_ANSWERED, f"{name}: {printable(opinion.reason)}"
-    answer = evidence.answer
+def _documented(cell: Cell, evidence: Evidence) -> str:
+    """Why the request is refused though it is granted, where exactly its further need explains it.
+
+    The refusal says what it refuses, or nothing at all; and both other judges deny the need.
+    """
+    also, answer = evidence.also, evidence.answer
+    if also is None or answer is None:
+        return ""
+    said = (evidence.policy, evidence.review, also.policy, also.review)
+    if [opinion and opinion.allowed for opinion in said] != [True, True, False, False]:
+        return ""
+    needed = also.needed
+    if not (
+        answer.answer_class is AnswerClass.DENIED_BY_UPGRADE_CHECK
+        or (answer.denial and _speaks_of(answer.denial, replace(cell, question=needed.question)))
+    ):
+        return ""
+    return f"the request also needs {needed.question}: {needed.why} [{needed.source}]"
+
+
+def _compare(
+    cell: Cell, expectation: Expectation, evidence: Evidence, *, documented: bool
+) -> tuple[Outcome, str]:
+    if unanswered := _unanswered(evidence):
+        return Outcome.NOT_ANSWERED, unanswered
+    answer = None if documented else evidence.answer
     if answer is not None and answer.denial and not _speaks_of(answer.denial, cell):
         return Outcome.OTHER_REFUSAL, ""
-    if len({opinion.allowed for opinion in evidence.opinions.values()}) > 1:
+    if not documented and len({each.allowed for each in evidence.opinions.values()}) > 1:
         return Outcome.DISAGREEMENT, ""
     if evidence.other_grant:
         return Outcome.DISAGREEMENT, "the review names a grant that the policy does not see"
@@ -232,6 +301,17 @@ def _compare(cell: Cell, expectation: Expectation, evidence: Evidence) -> tuple[
     if answer is not None and answer.status != expectation.status:
         return Outcome.OTHER_STATUS, ""
     return Outcome.AS_EXPECTED, ""
+
+
+def _unanswered(evidence: Evidence) -> str:
+    """Which judge came to no opinion, and why; empty where all did."""
+    opinions = evidence.opinions
+    if evidence.also is not None:
+        opinions[f"review of {evidence.also.needed.question}"] = evidence.also.review
+    for name, opinion in opinions.items():
+        if opinion.allowed is None:
+            return f"{name}: {printable(opinion.reason)}"
+    return ""
 
 
 def _control(control: Answer | None) -> tuple[Outcome, str]:
@@ -266,15 +346,6 @@ def _undecided(answer: Answer) -> str:
     """Why an answer decides nothing."""
     status = f"{answer} " if answer.status else ""
     return f"{status}{printable(answer.message)}".rstrip()
-
-
-def _could(answer: Answer | None) -> str:
-    """How far an allowed request came: RBAC let it through, whatever came after."""
-    if answer is None or answer.status is None:
-        return "it is granted"
-    if answer.answer_class in (AnswerClass.OK, AnswerClass.CREATED):
-        return f"could ({answer.status})"
-    return f"could (RBAC let it through; then {answer})"
 
 
 def printable(text: str) -> str:

@@ -63,6 +63,8 @@ def counts(verdicts: Sequence[Verdict]) -> str:
     unrequested = sum(
         1 for verdict in verdicts if verdict.evidence and verdict.evidence.not_requested
     )
+    if documented := sum(1 for verdict in verdicts if verdict.documented):
+        parts.append(f"{documented} of them granted, but refused for what else the request needs")
     if unrequested:
         parts.append(f"{unrequested} of them by two judges, because no request may ask them")
     return f"{len(verdicts)} cells: {', '.join(parts)}"

@@ -79,6 +79,7 @@ def _record(verdict: Verdict) -> dict[str, Any]:
         "granted": granted or None,
         "nearest": verdict.nearest or None,
         "manifest": written_at[1] if written_at else None,
+        "documented": verdict.documented or None,
         "not_requested": evidence.not_requested or None if evidence else None,
         "request": verdict.request.line if verdict.request else None,
         "ask_again": verdict.ask_again,

@@ -278,6 +278,21 @@ CHANGES: Final = {
         "ClusterRoleBinding extra of ClusterRole extra to ServiceAccount default/job-robot, rule 1",
         NEW,
     ),
+    # Their requests need create as well, which is documented: granted all the same.
+    "half-of-a-stream": Change(
+        "job-robot",
+        with_rule('{apiGroups: [""], resources: [pods/attach], verbs: [get]}'),
+        cells("job-robot:default:get:pods/attach"),
+        f"{JOB_ROBOT}, rule 1",
+        "role.yaml",
+    ),
+    "an-update-that-would-create": Change(
+        "job-robot",
+        with_rule("{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [update]}"),
+        cells("job-robot:default:update:leases.coordination.k8s.io"),
+        f"{JOB_ROBOT}, rule 1",
+        "role.yaml",
+    ),
     "a-definition-without-a-grant": Change("job-robot", added(DEFINITION), frozenset()),
     "a-definition-and-a-grant": Change(
         "job-robot",

@@ -101,6 +101,16 @@ def test_a_thousand_wrong_cells_do_not_fill_the_screen() -> None:
     assert "... and 900 more: see verdicts.json (--report-dir)" in text
 
 
+def test_what_is_refused_though_granted_is_counted() -> None:
+    """The exception that the documentation makes is in sight of who reads no report."""
+    plain = granted(leases())
+    documented = dataclasses.replace(plain, documented="the request also needs create")
+
+    assert counts([documented, plain]).endswith(
+        ", 1 of them granted, but refused for what else the request needs"
+    )
+
+
 def test_every_cell_is_counted_once() -> None:
     """Allowed and refused as expected, and each other outcome by its name."""
     cells = [

@@ -18,7 +18,7 @@ from rbac_matrix.verdict import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-NAMES: Final = ("baseline", "expectations", "manifest", "verdicts")
+NAMES: Final = ("baseline", "disagreements", "expectations", "manifest", "verdicts")
 
 
 def subschemas(schema: object, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -53,7 +53,7 @@ def test_every_reference_leads_somewhere(name: str) -> None:
     assert references <= defined
 
 
-@pytest.mark.parametrize("name", ["baseline", "expectations", "manifest"])
+@pytest.mark.parametrize("name", ["baseline", "disagreements", "expectations", "manifest"])
 def test_what_a_pattern_refuses_can_be_explained(name: str) -> None:
     """Refusals by pattern, `not` and `anyOf` quote the schema's own words, so it has some."""
     unexplained = [
@@ -68,7 +68,7 @@ def test_what_a_pattern_refuses_can_be_explained(name: str) -> None:
     assert [path for path in unexplained if not decides.search(path)] == []
 
 
-@pytest.mark.parametrize("name", ["baseline", "expectations", "verdicts"])
+@pytest.mark.parametrize("name", ["baseline", "disagreements", "expectations", "verdicts"])
 def test_unknown_keys_are_refused_everywhere(name: str) -> None:
     """Every mapping of ours that names its keys takes no others."""
     lenient = [
@@ -86,6 +86,7 @@ def test_the_schemas_and_the_code_have_the_same_words() -> None:
 
     verbs = validator("expectations").schema["$defs"]["verb"]["enum"]
     assert verbs == list(dict.fromkeys((*VERBS, *PATH_VERBS)))
+    assert validator("disagreements").schema["$defs"]["verb"]["enum"] == list(VERBS)
     assert cell["outcome"]["enum"] == [str(each) for each in Outcome]
     assert cell["answer"]["enum"] == [*map(str, AnswerClass), None]
     assert validator("verdicts").schema["properties"]["schema"]["const"] == SCHEMA

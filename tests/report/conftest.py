@@ -154,6 +154,7 @@ def _cell(number: int) -> dict[str, Any]:
         "granted": granted if status == 200 else None,
         "nearest": f"no rule of any role that is bound to it speaks of {resource}",
         "manifest": f"manifests/{scenario}/role.yaml:7" if status == 200 else None,
+        "documented": None,
         "not_requested": None,
         "request": f"GET /apis/example.com/v1/{resource}/sample",
         "ask_again": f"kubectl auth can-i {verb} {resource} --as=system:serviceaccount:shop:{user}",
