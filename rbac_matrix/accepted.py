@@ -306,7 +306,8 @@ class Change:
     @property
     def verbs(self) -> str:
         """The verbs that changed: `get, list`, or a wildcard where there are too many cells."""
-        if self.access.every_verb and self.access.is_wildcard:
+        whole = self.access.is_wildcard or self.access.what.startswith("/")
+        if self.access.every_verb and whole:
             return ALL
         return listed(cell.question.verb for cell in self.cells)
 

@@ -147,12 +147,7 @@ def test_new_and_removed_scenarios_count(project: Project) -> None:
     assert [row.split(" | ")[:4] for row in rows] == [
         ["| **newly denied**", "`shop`", "`default/default`", "`get, list`"],
         ["| **newly allowed**", "`yard`", "`default/default`", "`*`"],
-        [
-            "| **newly allowed**",
-            "`yard`",
-            "`default/default`",
-            "`get, patch, delete, head, options, post, put`",
-        ],
+        ["| **newly allowed**", "`yard`", "`default/default`", "`*`"],
     ]
     assert "`the scenario is gone; was by RoleBinding default/till of Role till [base:" in rows[0]
     assert "`ClusterRoleBinding boss of ClusterRole cluster-admin [bound in part/" in rows[1]
