@@ -23,10 +23,11 @@ from rbac_matrix.errors import InputError, RbacMatrixError
 from rbac_matrix.judges.request import RequestJudge
 from rbac_matrix.judges.review import ReviewJudge
 from rbac_matrix.judges.written_policy import PolicyJudge
-from rbac_matrix.judging import decide
+from rbac_matrix.judging import answers_to_come, decide
 from rbac_matrix.objects import Objects
 from rbac_matrix.probe.reviewer import REVIEWER, reviewer_objects
 from rbac_matrix.probe.start import admin_probe, subject_probes
+from rbac_matrix.progress import Stage, Unwatched
 from rbac_matrix.requests import Request
 from rbac_matrix.scenario import BYSTANDER, STOCK_SERVICE_ACCOUNT
 from rbac_matrix.settle import settle
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from rbac_matrix.clusters.cluster import Cluster
     from rbac_matrix.manifests import ManifestObject
     from rbac_matrix.probe.session import ProbeSession
+    from rbac_matrix.progress import Progress
     from rbac_matrix.scenario import Scenario
 
 ASK_DEADLINE: Final = 120.0  # seconds for one subject's cells of one scenario
@@ -77,6 +79,7 @@ class Gate:
         admin: Admin,
         scenarios: Mapping[Scenario, Sequence[Cell | Rest]],
         say: Callable[[str], None],
+        progress: Progress | None = None,
     ) -> None:
         """Check the scenarios against the cluster; nothing is applied yet.
 
@@ -86,6 +89,7 @@ class Gate:
             scenarios: Each scenario with what is wanted of it: declared cells, and what else a
                 subject can be asked in a scope.
             say: Takes one line of progress.
+            progress: Is told how far each scenario is; None for nobody.
 
         Raises:
             InputError: A scenario speaks of a resource or a ClusterRole that the cluster does not
@@ -94,6 +98,7 @@ class Gate:
         self._cluster = cluster
         self._admin = admin
         self._say = say
+        self._progress = progress or Unwatched()
         self._wanted = dict(scenarios)
         self.objects = Objects(admin, admin.discovery())
         baseline = load_baseline(admin.version())
@@ -143,7 +148,8 @@ class Gate:
         self._cluster.check()
         began = time.monotonic()
         try:
-            asked = self._apply_and_ask(scenario, wanted)
+            with self._progress.during(Stage.APPLY, scenario.name):
+                asked = self._apply_and_ask(scenario, wanted)
         except RbacMatrixError:
             self._cluster.check()  # A dead part says more than what it led to.
             raise
@@ -164,11 +170,14 @@ class Gate:
             if rests:
                 cases += self.cases.rest(scenario, rests, self.stock)
             self.rests |= {rest: [] for rest in rests}
+            self._progress.begin(Stage.SETTLE)
             self._settle(scenario)
             self._judge(scenario, cases)
         finally:
+            self._progress.begin(Stage.REMOVE)
             self.objects.remove_since(mark)
         self._serve_definitions(scenario, wanted=False)
+        self._progress.begin(Stage.SETTLE)
         self._settle(scenario)
         return sum(1 for case in cases if not case.not_asked)
 
@@ -176,7 +185,10 @@ class Gate:
         """Have the judges decide, and keep each verdict where its item looks for it."""
         asked = [case for case in cases if not case.not_asked]
         policy = PolicyJudge(scenario.objects, self.stock)
+        self._progress.begin(Stage.ASK)
+        self._progress.expect(answers_to_come(asked, self.request))
         for verdict in decide(asked, policy, self.review, self.request, self._disagreements):
+            self._progress.begin(Stage.JUDGE)  # All are asked before the first verdict comes.
             cell = verdict.cell
             self.verdicts[cell] = verdict
             if cell not in scenario.expectations:
@@ -252,6 +264,8 @@ class Gate:
         self.request = RequestJudge(probes, control, ASK_DEADLINE)
         for subject, probe in probes.items():
             _confirm_identity(subject, probe)
+        for probe in (*probes.values(), control):
+            probe.answered = self._progress.answered
         self._say(f"{len(subjects)} probes ask as who they should be")
 
     def _wait_for_service_accounts(self, subjects: Sequence[Subject]) -> None:

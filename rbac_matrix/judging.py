@@ -77,6 +77,12 @@ def decide(
             yield verdict
 
 
+def answers_to_come(cases: Sequence[Case], request: RequestJudge) -> int:
+    """How many answers deciding cases takes: reviews, requests, and the admin's same requests."""
+    own = {(case.cell.subject, case.request) for case in cases if case.request is not None}
+    return len(cases) + len(own) + len(request.uncontrolled(_requests(cases)))
+
+
 def _requests(cases: Sequence[Case]) -> list[Request]:
     return [case.request for case in cases if case.request is not None]
 

@@ -35,9 +35,12 @@ class RequestJudge:
 
     def controls(self, requests: Iterable[Request]) -> Mapping[Request, Answer]:
         """What the admin gets, asked once in a run."""
-        new = [request for request in requests if request not in self._controls]
-        self._controls |= _ask(self._admin, new, self._deadline)
+        self._controls |= _ask(self._admin, self.uncontrolled(requests), self._deadline)
         return self._controls
+
+    def uncontrolled(self, requests: Iterable[Request]) -> list[Request]:
+        """Those that the admin has not sent yet, each once."""
+        return [request for request in dict.fromkeys(requests) if request not in self._controls]
 
 
 def _ask(

@@ -36,7 +36,11 @@ class ProbeError(RbacMatrixError):
 
 
 class ProbeSession:
-    """One agent that answers as one identity. Not for use by several threads at once."""
+    """One agent that answers as one identity. Not for use by several threads at once.
+
+    Attributes:
+        answered: Called for each answer when it comes.
+    """
 
     def __init__(self, command: Sequence[str], identity: str) -> None:
         """Start the agent and wait until it says that it is there.
@@ -49,6 +53,7 @@ class ProbeSession:
             ProbeError: It did not start, or is of another version.
         """
         self._identity = identity
+        self.answered: Callable[[], None] = lambda: None
         self._asked = 0
         self._owes_answers = False
         # Its own session: Ctrl-C at the terminal reaches the run, which then ends its agents.
@@ -122,7 +127,10 @@ class ProbeSession:
                 if line is None:
                     failure = self._why_it_ended()
                 else:
-                    answers |= _read(line, asked)
+                    came = _read(line, asked)
+                    answers |= came
+                    if came:
+                        self.answered()
         sender.join()
         self._owes_answers = False
         return [answers.get(number, Answer(None, failure)) for number in numbers]
