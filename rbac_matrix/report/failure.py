@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from _pytest._code.code import ReprFileLocation, TerminalRepr
 
+from rbac_matrix.report.harmless import harmless, harmless_lines
+
 if TYPE_CHECKING:
     from _pytest._io import TerminalWriter
 
@@ -23,9 +25,9 @@ class SentenceRepr(TerminalRepr):
             explanation: Lines below it.
             at: The line that declared the expectation.
         """
-        self.sentence = sentence
-        self.explanation = explanation
-        self.reprcrash = ReprFileLocation(str(at.file), at.line, sentence)
+        self.sentence = harmless(sentence)
+        self.explanation = harmless_lines(explanation)
+        self.reprcrash = ReprFileLocation(str(at.file), at.line, self.sentence)
 
     def toterminal(self, tw: TerminalWriter) -> None:
         """Print it."""

@@ -1,16 +1,19 @@
-"""What the terminal says at the end of a run: what is wrong first, then the counts."""
+"""What the terminal says of a run in words: what is wrong, and the counts."""
 
 from __future__ import annotations
 
 import collections
 from typing import TYPE_CHECKING, Final
 
+from rbac_matrix.progress import Stage
 from rbac_matrix.verdict import Outcome, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rbac_matrix.offline import Judged
+    from rbac_matrix.report.grid import Grid
+    from rbac_matrix.report.run_report import RunReport
     from rbac_matrix.verdict import Verdict
 
 SHOWN: Final = 100
@@ -67,7 +70,7 @@ def counts(verdicts: Sequence[Verdict]) -> str:
         parts.append(f"{documented} of them granted, but refused for what else the request needs")
     if unrequested:
         parts.append(f"{unrequested} of them by two judges, because no request may ask them")
-    return f"{len(verdicts)} cells: {', '.join(parts)}"
+    return f"{len(verdicts)} cells: {', '.join(parts) or 'nothing was asked'}"
 
 
 def offline_counts(judged: Iterable[Judged]) -> str:
@@ -80,3 +83,25 @@ def offline_counts(judged: Iterable[Judged]) -> str:
     if wrong:
         parts.append(f"{wrong} of them wrongly")
     return f"{asked} cells: {', '.join(parts)}"
+
+
+def others_of(grid: Grid) -> str:
+    """What is beyond a grid: `1,775 other cells are refused, 58 are allowed to every ...`."""
+    parts = []
+    if grid.refused:
+        parts.append(f"{grid.refused:,} other cells are refused")
+    if grid.baseline:
+        parts.append(f"{grid.baseline:,} are allowed to every ServiceAccount")
+    return ", ".join(parts)
+
+
+def time_line(report: RunReport) -> str:
+    """`cluster start 4.2 s, ask 7.9 s (640 answers/s); peak memory 143 MiB`."""
+    parts = []
+    for stage, seconds in report.times.items():
+        rate = ""
+        if stage is Stage.ASK and report.answers and seconds:
+            rate = f" ({report.answers / seconds:,.0f} answers/s)"
+        parts.append(f"{stage} {seconds:.1f} s{rate}")
+    memory = f"peak memory {report.peak_memory / 2**20:,.0f} MiB"
+    return "; ".join([", ".join(parts), memory] if parts else [memory])

@@ -1,0 +1,58 @@
+"""The properties of test cases in JUnit's XML, which pytest writes with `--junit-xml`."""
+
+from __future__ import annotations
+
+import collections
+from typing import TYPE_CHECKING
+
+from rbac_matrix.cell import PathQuestion
+from rbac_matrix.report.causes import is_wrong, rule_of
+from rbac_matrix.report.grid import mark_of
+from rbac_matrix.report.harmless import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rbac_matrix.verdict import Verdict
+
+
+def cell_properties(verdict: Verdict) -> list[tuple[str, str]]:
+    """What was asked, what was expected, and what came; what does not apply is left out."""
+    cell, question, expectation = verdict.cell, verdict.cell.question, verdict.expectation
+    if isinstance(question, PathQuestion):
+        asked = {"path": question.path}
+    else:
+        asked = {
+            "resource": str(question.resource),
+            "name": question.name,
+            "namespace": question.scope,
+        }
+    rule = rule_of(verdict)
+    found = {
+        "scenario": cell.scenario,
+        "subject": str(cell.subject),
+        "verb": question.verb,
+        **asked,
+        "expected": str(expectation.status or 403),
+        "outcome": str(verdict.outcome),
+        "answer": str(verdict.answer or ""),
+        "declared": str(expectation.at),
+        rule.label: rule.text,
+        "manifest": str(rule.at or ""),
+        "request": verdict.request.line if verdict.request else "",
+    }
+    return [(name, harmless(value)) for name, value in found.items() if value]
+
+
+def rest_properties(verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
+    """How many cells came out how, and each wrong one with its rule and the manifest's line."""
+    counts = collections.Counter(mark_of(verdict) for verdict in verdicts)
+    found = [("cells", str(len(verdicts)))]
+    found += [(str(mark), str(number)) for mark, number in sorted(counts.items())]
+    for verdict in filter(is_wrong, verdicts):
+        rule = rule_of(verdict)
+        parts = [verdict.sentence]
+        parts += [f"{rule.label}: {rule.text}"] if rule.text else []
+        parts += [f"manifest: {rule.at}"] if rule.at else []
+        found.append(("wrong", harmless("; ".join(parts))))
+    return found

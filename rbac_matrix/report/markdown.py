@@ -1,0 +1,165 @@
+"""The summary of a run as GitHub shows it beside the run: Markdown of a limited size."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from rbac_matrix.report.grid import Mark
+from rbac_matrix.report.harmless import short
+from rbac_matrix.report.terminal import counts, others_of, time_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from rbac_matrix.errors import Position
+    from rbac_matrix.report.causes import Cause
+    from rbac_matrix.report.grid import Grid
+    from rbac_matrix.report.run_report import RunReport
+
+FILE: Final = "summary.md"
+LIMIT: Final = 1_000_000
+"""Bytes; GitHub refuses a step's summary of more than 1 MiB, all of it."""
+SHOWN_SENTENCES: Final = 10
+"""Of each cause; the others are counted."""
+SYMBOLS: Final = {
+    Mark.ALLOWED: "✅",
+    Mark.REFUSED: "·",
+    Mark.WRONG: "❌",
+    Mark.NOT_ASKED: "❔",
+}
+_MARKUP: Final = re.compile(r"[\\`*_{}\[\]<>&|~$#@]|(?<=\w):(?=//)|(?<=www)\.")
+"""What makes markup, links, mentions or formulas in a line that does not begin with it."""
+_RESERVED: Final = 500  # bytes for saying what was cut
+
+
+def write_summary(file: Path, text: str) -> None:
+    """Write a summary to a file, whose folder is made when absent."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def append_summary(file: Path, report: RunReport) -> None:
+    """Append a summary to what a step has written to its file before.
+
+    Where that leaves too little room for the heading, nothing is appended: too much would lose all.
+    """
+    written = file.stat().st_size if file.exists() else 0
+    with file.open("a", encoding="utf-8") as summary:
+        summary.write(summary_of(report, LIMIT - written))
+
+
+def summary_of(report: RunReport, limit: int = LIMIT) -> str:
+    """The summary: failures first, then counts and a table for each scenario.
+
+    Args:
+        report: The run.
+        limit: Bytes; what would exceed it is left out and counted. A limit too small for the
+            heading leaves nothing.
+    """
+    wrong = report.causes
+    heading, counted = _heading(report, wrong), _counts(report)
+    room = limit - _RESERVED - len(heading.encode()) - len(counted.encode())
+    if room < 0:
+        return ""
+    left_out: list[str] = []
+
+    def fitting(what: str, pieces: Iterable[tuple[int, Callable[[], str]]]) -> Iterator[str]:
+        nonlocal room
+        missing = 0
+        for number, write in pieces:
+            text = "" if missing else write()
+            if missing or len(text.encode()) > room:
+                missing += number
+            else:
+                room -= len(text.encode())
+                yield text
+        if missing:
+            left_out.append(f"{what} ({missing:,})")
+
+    failures = ((len(cause.verdicts), partial(_failure, cause)) for cause in wrong)
+    grids = sorted(report.grids, key=lambda grid: not grid.wrong)
+    tables = ((1, partial(_table, grid)) for grid in grids)
+    written = [heading, *fitting("cells not as declared", failures), counted]
+    written += fitting("tables", tables)
+    if left_out:
+        cut = ", ".join(left_out)
+        written.append(f"Left out, because GitHub shows no more: {cut}.\n\n")
+    return "".join(written)
+
+
+def _heading(report: RunReport, wrong: Sequence[Cause]) -> str:
+    where = escaped(f"{report.provider} {report.kubernetes}")
+    if wrong:
+        cells = sum(len(cause.verdicts) for cause in wrong)
+        number = len(report.verdicts)
+        return f"## ❌ {cells:,} of {number:,} cells are not as declared ({where})\n\n"
+    fine = sum(verdict.as_expected for verdict in report.verdicts)
+    missing = len(report.verdicts) - fine
+    also = f", {missing:,} not asked" if missing else ""
+    heading = f"{fine:,} cells as declared{also} ({where})\n\n"
+    if report.exit_code:
+        failed = f"The run failed nevertheless: pytest's exit code is {report.exit_code}."
+        return f"## ⚠️ {heading}{failed}\n\n"
+    return f"## ✅ {heading}"
+
+
+def _failure(cause: Cause) -> str:
+    """Sentences, and below them the rule and the line that declares otherwise."""
+    sentences = [escaped(verdict.sentence) for verdict in cause.verdicts[:SHOWN_SENTENCES]]
+    if (more := len(cause.verdicts) - SHOWN_SENTENCES) > 0:
+        sentences.append(f"and {more:,} more of {escaped(cause.first.cell.subject.name)}")
+    lines = [f"**{sentence}**" for sentence in sentences]
+    if cause.rule.text:
+        lines.append(f"{cause.rule.label}: {_place(cause.rule.at)}{escaped(cause.rule.text)}")
+    expectation = cause.expectation
+    lines.append(f"declared: {_place(expectation.at)}{escaped(expectation.why)}")
+    lines.append(f"ask again: {code(cause.first.ask_again)}")
+    return "- " + "<br>\n  ".join(lines) + "\n\n"
+
+
+def _counts(report: RunReport) -> str:
+    return f"{escaped(counts(report.verdicts))}.\n\n{escaped(time_line(report))}.\n\n"
+
+
+def _table(grid: Grid) -> str:
+    """The rows of the grid, and how many cells are beyond it."""
+    lines = [f"### {escaped(grid.scenario)}", "", escaped(grid.title), ""]
+    if grid.rows:
+        heads = ["subject", "where", "resource", *map(escaped, grid.verbs)]
+        alignment = ["---"] * 3 + [":-:"] * len(grid.verbs)
+        lines += [_row(heads), _row(alignment)]
+        for row in grid.rows:
+            marks = [SYMBOLS[row.marks[verb]] if verb in row.marks else "" for verb in grid.verbs]
+            said = [escaped(str(row.subject)), escaped(row.where), escaped(row.what)]
+            lines.append(_row([*said, *marks]))
+        lines.append("")
+    notes = [f"{escaped(str(subject))}: nothing" for subject in grid.empty]
+    if grid.left_out:
+        notes.append(f"{grid.left_out:,} more resources with cells not as declared")
+    if others := others_of(grid):
+        notes.append(others)
+    return "\n".join([*lines, ", ".join(notes), "", ""])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _place(at: Position | None) -> str:
+    return f"{code(str(at))}: " if at else ""
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown and HTML show as it is, in a table too; what is very long is cut."""
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", short(text))
+
+
+def code(text: str) -> str:
+    """Text as code: the one form in which GitHub makes no links and mentions of it."""
+    shown = short(text)
+    fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
+    pad = " " if "`" in shown else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"
