@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rbac_matrix.baseline import load_baseline
 from rbac_matrix.cell import Cell
 from rbac_matrix.discovery import parse_definitions, recorded_discovery
+from rbac_matrix.judges.opinion import Opinion
 from rbac_matrix.judges.written_policy import PolicyJudge
 from rbac_matrix.recorded import NEWEST, VERSIONS, recording
 from rbac_matrix.universe import universe_of
@@ -173,6 +174,25 @@ def judge_offline(scenario: Scenario, stock: StockCluster) -> Judged:
             if not verdict.as_expected:
                 wrong.append(replace(verdict, nearest=policy.nearest(subject, question)))
     return Judged(scenario, questions, allowed, tuple(wrong), policy)
+
+
+def verdicts_of(judged: Judged, stock: StockCluster) -> Iterator[Verdict]:
+    """The verdict of every cell, which `judge_offline` has no need of: most are denied anyway.
+
+    Args:
+        judged: What is known.
+        stock: The cluster that it was judged for.
+    """
+    wrong = {verdict.cell: verdict for verdict in judged.wrong}
+    baseline = stock.baseline.expectation
+    scenario = judged.scenario
+    for subject, questions in judged.questions.items():
+        for question in questions:
+            cell = Cell(scenario.name, subject, question)
+            expected = scenario.expectations.get(cell) or baseline(question)
+            opinion = Opinion(cell in judged.allowed, "")
+            expectation = expected or scenario.defaults[subject]
+            yield wrong.get(cell) or judge(cell, expectation, Evidence(opinion))
 
 
 def _declared(scenario: Scenario, subject: Subject) -> Iterator[tuple[Question, Expectation]]:

@@ -10,6 +10,8 @@ import pytest
 from rbac_matrix.errors import InputError, RbacMatrixError
 from rbac_matrix.recorded import NEWEST
 from rbac_matrix.report.failure import SentenceRepr
+from rbac_matrix.report.junit import judged_properties
+from rbac_matrix.report.output import show, write_summaries
 from rbac_matrix.report.terminal import offline_counts, rest_failure
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
     from rbac_matrix.offline import Judged, OfflineCase
     from rbac_matrix.report.drift import Drift
+    from rbac_matrix.report.run_report import RunReport
+    from rbac_matrix.verdict import Verdict
 
 TABLE_FILE: Final = "access-changes.md"
 
@@ -81,7 +85,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def judged(offline_case: OfflineCase, request: pytest.FixtureRequest) -> Judged:
     """What a scenario's manifests grant by the policy judge alone, with no cluster."""
-    return _judged(request.config, offline_case)
+    found = _judged(request.config, offline_case)
+    request.node.user_properties += judged_properties(found)
+    return found
 
 
 @pytest.fixture
@@ -114,9 +120,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Compare with the revision that `--base` names, and write the table."""
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write the summaries; compare with the revision that `--base` names, and write the table."""
     config = session.config
+    write_summaries(_run_reports(config, every_cell=True, exit_code=int(exitstatus)), config)
     if not config.getoption("base") or _CASES not in config.stash:
         return
     try:
@@ -129,13 +136,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's class is private
-    """Count the cells; say what was accepted, and what changed since the base."""
-    judged = config.stash.get(_JUDGED, {})
-    if judged:
-        versions = ", ".join(dict.fromkeys(case.kubernetes for case in judged))
-        terminalreporter.line(
-            f"policy alone, Kubernetes {versions}, {offline_counts(judged.values())}"
-        )
+    """Say what is wrong, count the cells, and what was accepted, and what changed since the base.
+
+    A commit hook that finds nothing wrong waits for no grid.
+    """
+    grids = config.get_verbosity() > 0
+    for report in _run_reports(config, every_cell=grids):
+        show(report, config, grids=grids)
     for line in config.stash.get(_WRITTEN, ()):
         terminalreporter.line(line)
     if table := config.stash.get(_TABLE, ""):
@@ -177,6 +184,32 @@ def _judged(config: pytest.Config, case: OfflineCase) -> Judged:
     if case not in known:
         known[case] = judge_offline(case.scenario, stock_cluster(case.kubernetes))
     return known[case]
+
+
+def _run_reports(
+    config: pytest.Config, *, every_cell: bool, exit_code: int = 0
+) -> Iterator[RunReport]:
+    """What the policy alone says, for each Kubernetes version; cells only where one is wrong."""
+    judged = config.stash.get(_JUDGED, {})
+    if not judged:
+        return
+    from rbac_matrix.offline import stock_cluster, verdicts_of  # noqa: PLC0415 - only for `none`
+    from rbac_matrix.report.run_report import RunReport, peak_memory  # noqa: PLC0415 - the same
+
+    for version in dict.fromkeys(case.kubernetes for case in judged):
+        own = [case for case in judged if case.kubernetes == version]
+        verdicts: list[Verdict] = []
+        if every_cell or any(judged[case].wrong for case in own):
+            for case in own:
+                verdicts += verdicts_of(judged[case], stock_cluster(version))
+        yield RunReport(
+            where=f"policy alone, Kubernetes {version}",
+            counted=offline_counts(judged[case] for case in own),
+            scenarios=tuple(case.scenario for case in own),
+            verdicts=verdicts,
+            peak_memory=peak_memory(),
+            exit_code=exit_code,
+        )
 
 
 def _compare_with_base(config: pytest.Config) -> str:

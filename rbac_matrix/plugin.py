@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import warnings
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,8 +20,18 @@ from _pytest.compat import NOTSET
 
 from rbac_matrix.discovery import recorded_discovery
 from rbac_matrix.errors import RbacMatrixError
+from rbac_matrix.progress import Stage
 from rbac_matrix.report.failure import SentenceRepr
-from rbac_matrix.report.terminal import counts, rest_failure, wrong_cells
+from rbac_matrix.report.junit import cell_properties, rest_properties
+from rbac_matrix.report.output import (
+    add_output_options,
+    live_line,
+    printer,
+    show,
+    uncaptured,
+    write_summaries,
+)
+from rbac_matrix.report.terminal import counts, rest_failure
 from rbac_matrix.scenario import built_in_samples, expectation_files, load_scenario
 from rbac_matrix.verdict import Outcome
 
@@ -36,6 +46,7 @@ if TYPE_CHECKING:
     from rbac_matrix.discovery import Discovery
     from rbac_matrix.gate import Gate
     from rbac_matrix.measured import Measured
+    from rbac_matrix.report.run_report import RunReport
     from rbac_matrix.scenario import Scenario
     from rbac_matrix.verdict import Verdict
 
@@ -84,7 +95,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PATH",
         help="an expectations file or a folder of them; may be repeated (default: tests/access)",
     )
-    group.addoption("--report-dir", metavar="DIR", help="write verdicts.json and logs there")
+    group.addoption(
+        "--report-dir",
+        metavar="DIR",
+        help="write verdicts.json, report.html, summary.md and logs there",
+    )
+    add_output_options(group)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -143,22 +159,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's class is private
-    """Say what is not as declared, a sentence a line, count the cells, and show what took time."""
+    """Show what took time, what is not as declared, and the grid of each scenario."""
     if measured := config.stash.get(_MEASURED, None):
         provider, version = config.stash[_REPORTED]
         terminalreporter.section(f"measured on {provider} {version}")
         for line in measured.lines():
             terminalreporter.line(line)
-    gate = config.stash.get(_GATE, None)
-    if gate is None:
-        return
-    verdicts = list(gate.verdicts.values())
-    if lines := wrong_cells(verdicts):
-        terminalreporter.section("access that is not as declared", red=True, bold=True)
-        for line in lines:
-            terminalreporter.line(line)
-    provider, version = config.stash[_REPORTED]
-    terminalreporter.line(f"{provider} {version}, {counts(verdicts)}")
+    for report in _run_reports(config):
+        show(report, config, grids=True)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -179,7 +187,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Write the report before the fixtures end."""
     _finish_undisturbed(session.config)
     folder, gate = session.config.getoption("report_dir"), session.config.stash.get(_GATE, None)
@@ -195,7 +203,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         document = verdicts_document(provider, version, verdicts, datetime.now(UTC))
         file = write_verdicts(Path(folder), document)
         page = write_html(file.with_name("report.html"), document)
-        _say(session.config)(f"{len(verdicts)} verdicts are in {file}, to be looked at in {page}")
+        printer(session.config)(
+            f"{len(verdicts)} verdicts are in {file}, to be looked at in {page}"
+        )
+    write_summaries(_run_reports(session.config, int(exitstatus)), session.config)
     if folder and (measured := session.config.stash.get(_MEASURED, None)):
         measured.write(Path(folder), *session.config.stash[_REPORTED])
 
@@ -220,7 +231,7 @@ def kind_cluster(request: pytest.FixtureRequest) -> Iterator[KindCluster]:
         running_kind_cluster,
     )
 
-    config, say = request.config, _say(request.config)
+    config, say = request.config, printer(request.config)
     report = config.getoption("report_dir")
     with _ends_run_on_error(), ExitStack() as stack:
         file, restriction = choose_kind_config(
@@ -244,7 +255,8 @@ def kind_cluster(request: pytest.FixtureRequest) -> Iterator[KindCluster]:
             logs=Path(report) / "kind-logs" if report else None,
             failed=lambda: bool(request.session.testsfailed),
         )
-        with _uncaptured(config):  # kind shows its own progress, and why it fails
+        # kind shows its own progress, and why it fails.
+        with live_line(config).out_of_the_way(), uncaptured(config):
             running = stack.enter_context(running_kind_cluster(settings, say))
         yield running
 
@@ -253,17 +265,19 @@ def kind_cluster(request: pytest.FixtureRequest) -> Iterator[KindCluster]:
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The cluster that `--cluster` chooses, running."""
     with _ends_run_on_error(), ExitStack() as stack:
-        config, say = request.config, _say(request.config)
+        config, say = request.config, printer(request.config)
         from rbac_matrix.clusters.choose import choose_provider  # noqa: PLC0415 - see _running
 
-        choice = choose_provider(
-            config.getoption("cluster"),
-            config.getoption("kind_bin"),
-            config.getoption("kind_kubectl_bin"),
-            _node_image(config),
-        )
-        say(f"cluster: {choice.provider} ({choice.reason})")
-        yield stack.enter_context(_running(choice.provider, request, say))
+        with live_line(config).during(Stage.CLUSTER):
+            choice = choose_provider(
+                config.getoption("cluster"),
+                config.getoption("kind_bin"),
+                config.getoption("kind_kubectl_bin"),
+                _node_image(config),
+            )
+            say(f"cluster: {choice.provider} ({choice.reason})")
+            running = stack.enter_context(_running(choice.provider, request, say))
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -288,7 +302,7 @@ def story_image(kind_cluster: KindCluster, request: pytest.FixtureRequest) -> st
 
     recipe = story_recipe(os.environ.get(STORY_BASE_VARIABLE, ""), _node_image(request.config))
     with _ends_run_on_error():
-        return load_image(kind_cluster, recipe, _say(request.config), alias=STORY_IMAGE)
+        return load_image(kind_cluster, recipe, printer(request.config), alias=STORY_IMAGE)
 
 
 @pytest.fixture(scope="session")
@@ -314,10 +328,13 @@ def gate(cluster: Cluster, admin: Admin, request: pytest.FixtureRequest) -> Iter
         if each is not None:
             wanted.setdefault(scenarios[each.scenario], []).append(each)
     with _ends_run_on_error(), ExitStack() as stack:
-        request.config.stash[_REPORTED] = (cluster.provider, admin.version())
-        running = Gate(cluster, admin, wanted, _say(request.config))
-        request.config.stash[_GATE] = running
-        yield stack.enter_context(running)
+        progress = live_line(request.config)
+        with progress.during(Stage.PREPARE):
+            request.config.stash[_REPORTED] = (cluster.provider, admin.version())
+            running = Gate(cluster, admin, wanted, printer(request.config), progress)
+            request.config.stash[_GATE] = running
+            stack.enter_context(running)
+        yield running
 
 
 @pytest.fixture
@@ -327,6 +344,7 @@ def verdict(cell: Cell, gate: Gate, request: pytest.FixtureRequest) -> Verdict:
     with _ends_run_on_error():
         gate.ask(scenario)
     found = gate.verdicts[cell]
+    request.node.user_properties += cell_properties(found)
     if found.outcome is Outcome.NOT_ASKED:
         pytest.skip(found.reason)
     if found.outcome is Outcome.NOT_ANSWERED:
@@ -341,6 +359,7 @@ def rest_verdicts(rest: Rest, gate: Gate, request: pytest.FixtureRequest) -> lis
     with _ends_run_on_error():
         gate.ask(scenario)
     verdicts = gate.rests[rest]
+    request.node.user_properties += rest_properties(verdicts)
     wrong = [verdict for verdict in verdicts if not verdict.as_expected]
     if wrong and all(verdict.outcome is Outcome.NOT_ANSWERED for verdict in wrong):
         raise NotAnsweredError(wrong[0])
@@ -385,6 +404,29 @@ def _ends_run_on_error() -> Iterator[None]:
         yield
     except RbacMatrixError as error:
         pytest.exit(f"{error}", returncode=pytest.ExitCode.INTERNAL_ERROR)
+
+
+def _run_reports(config: pytest.Config, exit_code: int = 0) -> list[RunReport]:
+    """What this run found out; nothing where it asked nothing."""
+    from rbac_matrix.report.run_report import RunReport, peak_memory  # noqa: PLC0415 - only here
+
+    gate = config.stash.get(_GATE, None)
+    if gate is None:
+        return []
+    provider, version = config.stash[_REPORTED]
+    verdicts, progress = [*gate.verdicts.values()], live_line(config)
+    return [
+        RunReport(
+            where=f"{provider} {version}",
+            counted=counts(verdicts),
+            scenarios=tuple(_scenarios(config).values()),
+            verdicts=verdicts,
+            times=progress.times,
+            answers=progress.answers,
+            peak_memory=peak_memory(),
+            exit_code=exit_code,
+        )
+    ]
 
 
 def _scenarios(config: pytest.Config) -> dict[str, Scenario]:
@@ -435,25 +477,6 @@ def _node_image(config: pytest.Config) -> str:
     chosen = config.getoption("kind_config")
     file = Path(chosen) if chosen else _cluster_folder(config) / "kind.yaml"
     return node_image(config.getoption("kind_image"), file) if file.is_file() else ""
-
-
-def _say(config: pytest.Config) -> Callable[[str], None]:
-    """Print one line of progress, captured output or not."""
-    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
-
-    def say(line: str) -> None:
-        if reporter is not None:
-            with _uncaptured(config):
-                reporter.ensure_newline()
-                reporter.write_line(line)
-
-    return say
-
-
-def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
-    """What is written within goes to the terminal."""
-    capture: Any = config.pluginmanager.get_plugin("capturemanager")
-    return capture.global_and_fixture_disabled() if capture else nullcontext()
 
 
 def _interrupt(*_: object) -> None:

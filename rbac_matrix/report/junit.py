@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from rbac_matrix.cell import PathQuestion
 from rbac_matrix.report.causes import is_wrong, rule_of
-from rbac_matrix.report.grid import mark_of
+from rbac_matrix.report.grid import Mark, mark_of
 from rbac_matrix.report.harmless import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from rbac_matrix.offline import Judged
     from rbac_matrix.verdict import Verdict
 
 
@@ -47,9 +48,22 @@ def cell_properties(verdict: Verdict) -> list[tuple[str, str]]:
 def rest_properties(verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
     """How many cells came out how, and each wrong one with its rule and the manifest's line."""
     counts = collections.Counter(mark_of(verdict) for verdict in verdicts)
-    found = [("cells", str(len(verdicts)))]
-    found += [(str(mark), str(number)) for mark, number in sorted(counts.items())]
-    for verdict in filter(is_wrong, verdicts):
+    return _properties(counts, [*filter(is_wrong, verdicts)])
+
+
+def judged_properties(judged: Judged) -> list[tuple[str, str]]:
+    """The same of what the policy alone says about a scenario."""
+    wrongly = sum(verdict.cell in judged.allowed for verdict in judged.wrong)
+    allowed, wrong = len(judged.allowed) - wrongly, len(judged.wrong)
+    refused = judged.asked - allowed - wrong
+    counts = {Mark.ALLOWED: allowed, Mark.REFUSED: refused, Mark.WRONG: wrong}
+    return _properties(counts, judged.wrong)
+
+
+def _properties(counts: Mapping[Mark, int], wrong: Sequence[Verdict]) -> list[tuple[str, str]]:
+    found = [("cells", str(sum(counts.values())))]
+    found += [(str(mark), str(counts[mark])) for mark in Mark if counts.get(mark)]
+    for verdict in wrong:
         rule = rule_of(verdict)
         parts = [verdict.sentence]
         parts += [f"{rule.label}: {rule.text}"] if rule.text else []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from rbac_matrix.report.grid import Mark
 from rbac_matrix.report.harmless import short
-from rbac_matrix.report.terminal import counts, others_of, time_line
+from rbac_matrix.report.terminal import others_of, time_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,20 +35,23 @@ _MARKUP: Final = re.compile(r"[\\`*_{}\[\]<>&|~$#@]|(?<=\w):(?=//)|(?<=www)\.")
 _RESERVED: Final = 500  # bytes for saying what was cut
 
 
-def write_summary(file: Path, text: str) -> None:
-    """Write a summary to a file, whose folder is made when absent."""
+def write_summary(file: Path, reports: Sequence[RunReport]) -> None:
+    """Write summaries to a file, whose folder is made when absent."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
+    file.write_text("".join(map(summary_of, reports)), encoding="utf-8")
 
 
-def append_summary(file: Path, report: RunReport) -> None:
-    """Append a summary to what a step has written to its file before.
+def append_summary(file: Path, reports: Sequence[RunReport]) -> None:
+    """Append summaries to what a step has written to its file before.
 
     Where that leaves too little room for the heading, nothing is appended: too much would lose all.
     """
     written = file.stat().st_size if file.exists() else 0
     with file.open("a", encoding="utf-8") as summary:
-        summary.write(summary_of(report, LIMIT - written))
+        for report in reports:
+            text = summary_of(report, LIMIT - written)
+            written += len(text.encode())
+            summary.write(text)
 
 
 def summary_of(report: RunReport, limit: int = LIMIT) -> str:
@@ -91,7 +94,7 @@ def summary_of(report: RunReport, limit: int = LIMIT) -> str:
 
 
 def _heading(report: RunReport, wrong: Sequence[Cause]) -> str:
-    where = escaped(f"{report.provider} {report.kubernetes}")
+    where = escaped(report.where)
     if wrong:
         cells = sum(len(cause.verdicts) for cause in wrong)
         number = len(report.verdicts)
@@ -121,7 +124,8 @@ def _failure(cause: Cause) -> str:
 
 
 def _counts(report: RunReport) -> str:
-    return f"{escaped(counts(report.verdicts))}.\n\n{escaped(time_line(report))}.\n\n"
+    times = f"{escaped(time_line(report))}.\n\n" if report.times else ""
+    return f"{escaped(report.counted)}.\n\n{times}"
 
 
 def _table(grid: Grid) -> str:

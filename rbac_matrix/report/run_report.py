@@ -25,18 +25,18 @@ class RunReport:
     """One run.
 
     Attributes:
-        provider: The kind of cluster.
-        kubernetes: Its version.
+        where: What was asked: the kind of cluster and its version, or that it was none.
+        counted: How many cells came out how, in words.
         scenarios: Those that were asked.
-        verdicts: One a cell.
+        verdicts: One a cell; none where nothing is to be said about cells.
         times: Seconds by stage.
         answers: How many answers the API server gave.
         peak_memory: Bytes that this process has had at most.
         exit_code: pytest's; 0 unless something failed, be it access or the run itself.
     """
 
-    provider: str
-    kubernetes: str
+    where: str
+    counted: str
     scenarios: Sequence[Scenario]
     verdicts: Sequence[Verdict]
     times: Mapping[Stage, float] = field(default_factory=dict)

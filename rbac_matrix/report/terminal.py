@@ -20,23 +20,6 @@ SHOWN: Final = 100
 """Sentences shown; more would push the first ones off the screen."""
 
 
-def wrong_cells(verdicts: Sequence[Verdict]) -> list[str]:
-    """A line for each cell that is not as declared, with the line that declares it.
-
-    pytest's own summary cuts its lines at the terminal's width, where a long test id leaves no room
-    for the sentence.
-    """
-    wrong = [
-        verdict
-        for verdict in verdicts
-        if verdict.outcome not in (Outcome.AS_EXPECTED, Outcome.NOT_ASKED)
-    ]
-    lines = [f"{verdict.sentence}  [{verdict.expectation.at}]" for verdict in wrong[:SHOWN]]
-    if len(wrong) > SHOWN:
-        lines.append(f"... and {len(wrong) - SHOWN} more: see the failures above")
-    return lines
-
-
 def rest_failure(wrong: Sequence[Verdict]) -> tuple[str, str]:
     """The headline and the lines of a subject's undeclared cells that are wrong in one scope."""
     cell = wrong[0].cell

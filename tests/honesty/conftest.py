@@ -212,7 +212,9 @@ def start_run(
         temporary: Path | None = None,
         environment: Mapping[str, str | None] | None = None,
     ) -> Run:
-        changes = {"PYTEST_ADDOPTS": None, **(environment or {})}
+        # A run that is broken on purpose is no news for the workflow that this one is part of.
+        own = dict.fromkeys(("PYTEST_ADDOPTS", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"))
+        changes = {**own, **(environment or {})}
         variables = {**os.environ, **changes}
         run = Run(
             pytestconfig.rootpath,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from typing import Final
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -56,6 +57,8 @@ subjects: [{kind: ServiceAccount, name: default, namespace: default}]
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project with the scenarios `shop` and `yard`, whose manifests grant what is declared."""
     monkeypatch.setenv("COLUMNS", "250")
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)
     # Neither seconds for, nor surprises from, what else is installed.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_PLUGINS", "pytest_kind.plugin")
@@ -114,7 +117,8 @@ def test_all_kubernetes_versions_can_be_judged(project: pytest.Pytester) -> None
     result = run(project, "--kubernetes-version", "all", "-v")
 
     result.assert_outcomes(passed=2 * len(VERSIONS))
-    assert f"policy alone, Kubernetes {', '.join(VERSIONS)}, " in result.stdout.str()
+    counted = [f"policy alone, Kubernetes {version}, * cells: *" for version in VERSIONS]
+    result.stdout.fnmatch_lines(counted)
 
 
 NOT_IN_1_34: Final = "mutatingadmissionpolicies.admissionregistration.k8s.io"
@@ -187,6 +191,63 @@ def accepted(project: pytest.Pytester) -> pytest.Pytester:
     project.makepyfile(test_drift=DRIFT)
     run(project, "--accept", "-k", "drift").assert_outcomes(passed=2, deselected=2)
     return project
+
+
+def test_a_green_run_draws_no_grid_unless_asked(project: pytest.Pytester) -> None:
+    """A commit hook waits for nothing that nobody reads."""
+    without = run(project)
+    wanted = run(project, "-v")
+
+    assert "A scenario" not in without.stdout.str()
+    wanted.stdout.fnmatch_lines(["shop  A scenario", "    pods  *", "yard  A scenario"])
+
+
+def test_a_red_run_shows_causes_grids_and_annotations(project: pytest.Pytester) -> None:
+    """As a run on a cluster does: the rule and its line, then the wrong cells among the others."""
+    write(project, GRANT.replace("[pods]", "[pods, endpoints]"))
+
+    result = run(project, "--annotations", "github")
+
+    result.stdout.fnmatch_lines(
+        [
+            "*= access that is not as declared =*",
+            "default may not get endpoints in default, but it is granted",
+            "  granted:  expected/manifests/role.yaml:5: RoleBinding default/reader *",
+            "  declared: expected/shop.yaml:8: no line allows it to default (default deny)",
+            "shop  A scenario",
+            "    pods  *",
+            "    endpoints  *",
+            "policy alone, Kubernetes *",
+            "::error file=expected/manifests/role.yaml,line=5,*",
+            "::error file=expected/shop.yaml,line=8,*",
+        ]
+    )
+
+
+def test_the_summary_has_every_version(project: pytest.Pytester) -> None:
+    """One heading each, with the number of all cells."""
+    run(project, "--kubernetes-version", "all", "--report-dir", "report")
+
+    text = (project.path / "report/summary.md").read_text(encoding="utf-8")
+    for version in VERSIONS:
+        heading = rf"^## ✅ [\d,]{{5,}} cells as declared \(policy alone, Kubernetes {version}\)$"
+        assert re.search(heading, text, re.MULTILINE)
+
+
+def test_junit_files_count_the_cells_of_a_scenario(project: pytest.Pytester) -> None:
+    """Each is in one count, and each wrong one is named with the line of its rule."""
+    write(project, GRANT.replace("[pods]", "[pods, endpoints]"))
+
+    run(project, "-k", "shop", "--junit-xml", "junit.xml", "-o", "junit_family=xunit1")
+
+    case = ET.parse(project.path / "junit.xml").getroot()[0][0]  # noqa: S314 - our own file
+    (properties, *_) = case
+    found = {str(each.get("name")): str(each.get("value")) for each in properties}
+    counted = [int(found[name]) for name in ("allowed", "refused", "not as declared")]
+    assert int(found["cells"]) == sum(counted) > 1000
+    assert counted[2] == 1
+    assert found["wrong"].startswith("default may not get endpoints in default, but it is granted;")
+    assert found["wrong"].endswith("manifest: expected/manifests/role.yaml:5")
 
 
 def test_what_is_not_accepted_yet_fails(project: pytest.Pytester) -> None:

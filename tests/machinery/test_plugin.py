@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Final
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -108,6 +109,8 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     # Neither seconds for, nor surprises from, what else is installed.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_PLUGINS", "pytest_kind.plugin")
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)
     pytester.makeconftest(WIRING)
     pytester.makepyfile(test_access=TEST)
     (pytester.mkdir("expected") / "manifests").mkdir()
@@ -242,9 +245,150 @@ def test_every_wrong_cell_is_said_at_the_end(project: pytest.Pytester) -> None:
     """With the place that declares it, whatever the width of the terminal, and the counts."""
     result = run(project, ANSWERS=f"{{'{DELETE}': Answer(200)}}")
 
-    output = result.stdout.str()
-    assert "could (200)  [expected/shop.yaml:8]" in output
-    assert "embedded v1.36.3, 16 cells: 2 allowed, 13 refused, 1 unexpectedly allowed" in output
+    result.stdout.fnmatch_lines(
+        [
+            "*= access that is not as declared =*",
+            "default may not delete pods in default, but could (200)",
+            "  declared: expected/shop.yaml:8: no line allows it to default (default deny)",
+            "shop  A scenario",
+            "as declared: yard",
+            "embedded v1.36.3, 16 cells: 2 allowed, 13 refused, 1 unexpectedly allowed",
+        ]
+    )
+
+
+def test_a_green_run_shows_what_is_allowed(project: pytest.Pytester) -> None:
+    """A grid for each scenario, and nothing about failures."""
+    result = run(project, ANSWERS={})
+
+    result.stdout.fnmatch_lines(
+        ["shop  A scenario", "    pods *", "yard  A scenario", "    pods *"]
+    )
+    assert "not as declared" not in result.stdout.str()
+
+
+def test_a_quiet_run_shows_failures_and_counts_alone(project: pytest.Pytester) -> None:
+    """As pytest's own `-q`, which leaves out what is fine."""
+    result = run(project, "-q", ANSWERS=f"{{'{DELETE}': Answer(200)}}")
+
+    assert "access that is not as declared" in result.stdout.str()
+    assert "16 cells: 2 allowed" in result.stdout.str()
+    assert "A scenario" not in result.stdout.str()
+
+
+def test_symbols_are_chosen_by_an_option_too(project: pytest.Pytester) -> None:
+    """Where the locale is not what the terminal can show."""
+    plain = run(project, "--symbols", "ascii", ANSWERS={}).stdout.str()
+    symbols = run(project, "--symbols", "unicode", ANSWERS={}).stdout.str()
+
+    assert "+ allowed  . refused" in plain
+    assert "✓ allowed  · refused" in symbols
+
+
+def test_annotations_are_printed_where_they_are_wanted(project: pytest.Pytester) -> None:
+    """By the option, or by what GitHub sets; a line each, relative to the repository."""
+    wrong = {"ANSWERS": f"{{'{DELETE}': Answer(200)}}"}
+
+    without = run(project, **wrong)
+    wanted = run(project, "--annotations", "github", **wrong)
+
+    assert "::error" not in without.stdout.str()
+    wanted.stdout.fnmatch_lines(
+        [
+            (
+                "::error file=expected/shop.yaml,line=8,title=access that is not as declared::"
+                "default may not delete pods in default, but could (200)"
+            )
+        ]
+    )
+
+
+def test_a_workflow_of_github_gets_annotations_and_a_summary(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its variables are the options' defaults; what the step has said already stays."""
+    step = project.path / "step.md"
+    step.write_text("before\n", encoding="utf-8")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(step))
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(project.path.parent))
+
+    result = run(project, ANSWERS=f"{{'{DELETE}': Answer(200)}}")
+
+    file = f"{project.path.name}/expected/shop.yaml"
+    result.stdout.fnmatch_lines([f"::error file={file},line=8,*"])
+    text = step.read_text(encoding="utf-8")
+    assert text.startswith("before\n## ❌ 1 of 16 cells are not as declared (embedded v1.36.3)\n")
+    assert "| default/default | in default | pods |" in text
+
+
+def test_a_summary_that_cannot_be_written_changes_no_result(project: pytest.Pytester) -> None:
+    """It says so; the verdicts stand."""
+    result = run(project, "--step-summary", "no/such/folder", ANSWERS={})
+
+    result.assert_outcomes(passed=16)
+    result.stdout.fnmatch_lines(["the summary cannot be appended to no/such/folder*"])
+
+
+def test_the_report_folder_has_the_summary(project: pytest.Pytester) -> None:
+    """Whether or not a workflow wants it."""
+    run(project, "--report-dir", "report", ANSWERS={})
+
+    text = (project.path / "report/summary.md").read_text(encoding="utf-8")
+    assert text.startswith("## ✅ 16 cells as declared (embedded v1.36.3)\n")
+
+
+def test_a_run_that_breaks_has_no_green_summary(project: pytest.Pytester) -> None:
+    """What was asked before may be as declared; the run proves nothing."""
+    run(project, "--report-dir", "report", BROKEN="'etcd has ended with code 1'")
+
+    text = (project.path / "report/summary.md").read_text(encoding="utf-8")
+    assert text.startswith("## ⚠️ 0 cells as declared (embedded v1.36.3)\n")
+
+
+def test_junit_files_have_the_properties_of_cells(project: pytest.Pytester) -> None:
+    """Of each cell what was asked and what came, of a rest the counts and what is wrong."""
+    project.makepyfile(test_closed_world=REST)
+
+    run(
+        project,
+        "--junit-xml",
+        "junit.xml",
+        "-o",
+        "junit_family=xunit1",
+        ANSWERS=f"{{'{DELETE}': Answer(200)}}",
+        WIDENED=[WIDENED],
+        NOT_ASKED=["shop:default:default:patch:pods"],
+    )
+
+    suite = ET.parse(project.path / "junit.xml").getroot()[0]  # noqa: S314 - our own file
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("24", "2", "1")
+    found = {}
+    for case in suite:
+        assert [part.tag for part in case][:1] == ["properties"]
+        properties = [(each.get("name"), each.get("value")) for each in case[0]]
+        found[str(case.get("name")).partition("[")[2].rstrip("]")] = properties
+    assert found[DELETE] == [
+        ("scenario", "shop"),
+        ("subject", "default/default"),
+        ("verb", "delete"),
+        ("resource", "pods"),
+        ("namespace", "default"),
+        ("expected", "403"),
+        ("outcome", "unexpectedly allowed"),
+        ("answer", "200 ok"),
+        ("declared", "expected/shop.yaml:8"),
+        ("request", "GET /delete"),
+    ]
+    assert ("outcome", "not asked") in found["shop:default:default:patch:pods"]
+    granted = "granted: ClusterRoleBinding b of ClusterRole r"
+    assert found[WIDENED] == [
+        ("cells", "3"),
+        ("refused", "1"),
+        ("not as declared", "2"),
+        ("wrong", f"default may not get /metrics, but it is granted; {granted}"),
+        ("wrong", f"default may not get /logs/, but it is granted; {granted}"),
+    ]
 
 
 def test_a_cell_without_an_answer_is_an_error(project: pytest.Pytester) -> None:
@@ -377,11 +521,10 @@ def test_a_rest_that_was_not_asked_fails(project: pytest.Pytester) -> None:
 
 def test_without_a_report_folder_nothing_is_written(project: pytest.Pytester) -> None:
     """A run leaves no file that nobody asked for."""
-    before = set(project.path.rglob("*.json"))
-
     run(project, ANSWERS={})
 
-    assert set(project.path.rglob("verdicts.json")) == before == set()
+    for name in ("verdicts.json", "summary.md"):
+        assert not list(project.path.rglob(name))
 
 
 def test_a_termination_cleans_up_like_ctrl_c(project: pytest.Pytester) -> None:
