@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rbac_matrix.verdict import Also, Evidence, judge
 
@@ -42,7 +42,8 @@ def decide(
     by_subject: dict[Subject, list[Case]] = {}
     for case in cases:
         by_subject.setdefault(case.cell.subject, []).append(case)
-    with ThreadPoolExecutor(max_workers=len(by_subject) + 2) as pool:
+    pool = ThreadPoolExecutor(max_workers=len(by_subject) + 2)
+    try:
         answers = {
             subject: pool.submit(request.answers, subject, _requests(own))
             for subject, own in by_subject.items()
@@ -58,6 +59,11 @@ def decide(
             subject: policy.opinions(subject, [case.cell.question for case in own])
             for subject, own in by_subject.items()
         }
+        asked: list[Future[Any]] = [*answers.values(), controls, reviews]
+        wait(asked)
+    finally:
+        # An interrupt waits for no answers: whoever started the probes ends them.
+        pool.shutdown(wait=False, cancel_futures=True)
     for subject, own in by_subject.items():
         opinions = zip(own, decided[subject], reviews.result()[subject], strict=True)
         for case, by_policy, by_review in opinions:
