@@ -52,9 +52,13 @@ def write_verdicts(folder: Path, document: dict[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / FILE
     head = {key: value for key, value in document.items() if key != "cells"}
-    # A cell a line, so that text tools can search, compare and cut a report of any size.
-    records = ",\n".join(json.dumps(record) for record in document["cells"])
-    file.write_text(f'{json.dumps(head)[:-1]}, "cells": [\n{records}\n]}}\n', encoding="utf-8")
+    # A cell a line, so that text tools can search, compare and cut a report of any size; written
+    # line by line, because all of it at once is most of the memory that a run would need.
+    with file.open("w", encoding="utf-8") as stream:
+        stream.write(f'{json.dumps(head)[:-1]}, "cells": [')
+        for number, record in enumerate(document["cells"]):
+            stream.write(f"{',' if number else ''}\n{json.dumps(record)}")
+        stream.write("\n]}\n")
     return file
 
 
