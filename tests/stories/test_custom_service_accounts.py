@@ -15,6 +15,7 @@ from rbac_matrix.deadline import poll
 from rbac_matrix.manifests import load_manifest_file
 from rbac_matrix.pods import is_ready
 from rbac_matrix.requests import Request
+from rbac_matrix.stories.awaited import wait_for_answer
 from rbac_matrix.stories.pod_exec import Container
 from rbac_matrix.stories.stage import STATUS_FORMAT, StageError, curl_answer
 
@@ -75,16 +76,6 @@ def verified(stage: Stage, explorer: Container, path: str) -> Answer:
     """The same request to a server that has to show who it is."""
     options = ("--silent", "--show-error", "--write-out", STATUS_FORMAT)
     return curl_answer(stage.run(explorer, "sh", "/story/ask.sh", path, *options))
-
-
-def wait_for_answer(asker: ProbeSession, request: Request, wanted: AnswerClass) -> None:
-    """Wait until log-exporter-sa's request is answered as wanted."""
-
-    def missing() -> str:
-        answer = asker.ask([request], SECONDS)[0]
-        return "" if answer.answer_class is wanted else f"{answer} {answer.message}"
-
-    poll(f"waiting for {request.line} to be {wanted}", missing, SECONDS)
 
 
 @pytest.mark.claim(
@@ -315,7 +306,7 @@ def test_binding_names_the_namespace(stage: Stage, asker: ProbeSession) -> None:
 def test_role_binding_limits_the_cluster_role(stage: Stage, asker: ProbeSession) -> None:
     """Which binding it is decides where a ClusterRole holds."""
     stage.apply("story/rolebinding.yaml")
-    wait_for_answer(asker, LIST_PODS, AnswerClass.OK)
+    wait_for_answer(asker, LIST_PODS, AnswerClass.OK, SECONDS)
     system, namespaces = asker.ask([LIST_SYSTEM_PODS, LIST_NAMESPACES], SECONDS)
     stage.remove("story/rolebinding.yaml")
 

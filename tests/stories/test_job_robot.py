@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from rbac_matrix.answer import Answer, AnswerClass, Denial
+from rbac_matrix.answer import AnswerClass, Denial
 from rbac_matrix.cell import Subject
 from rbac_matrix.deadline import poll
 from rbac_matrix.manifests import load_manifest_file
 from rbac_matrix.pods import is_ready, waiting_for
 from rbac_matrix.requests import Request
+from rbac_matrix.stories.awaited import wait_for_answer
 from rbac_matrix.stories.pod_exec import Container
 from rbac_matrix.stories.stage import StageError
 
@@ -96,19 +97,6 @@ def may_create_jobs(stage: Stage, namespace: str) -> bool:
     """What the authorizer says of job-robot."""
     question = {"verb": "create", "group": "batch", "resource": "jobs", "namespace": namespace}
     return stage.admin.may(ROBOT.username, ROBOT.groups, question)
-
-
-def wait_for_answer(asker: ProbeSession, wanted: AnswerClass) -> Answer:
-    """Wait until job-robot's own create is answered as wanted; the answer."""
-    answer = Answer(None)
-
-    def missing() -> str:
-        nonlocal answer
-        answer = asker.ask([TRY_CREATE], SECONDS)[0]
-        return "" if answer.answer_class is wanted else f"{answer} {answer.message}"
-
-    poll(f"waiting for {TRY_CREATE.line} to be {wanted}", missing, SECONDS)
-    return answer
 
 
 def digits_of_pi(count: int) -> str:
@@ -437,7 +425,7 @@ def test_image_of_a_job_is_immutable(stage: Stage, asker: ProbeSession) -> None:
 def test_without_the_binding_the_403_is_the_documents(stage: Stage, asker: ProbeSession) -> None:
     """With the RoleBinding goes the grant: the next answer is the document's message."""
     stage.remove("rolebinding.yaml")
-    answer = wait_for_answer(asker, AnswerClass.DENIED_BY_RBAC)
+    answer = wait_for_answer(asker, TRY_CREATE, AnswerClass.DENIED_BY_RBAC, SECONDS)
 
     assert answer.message == DOCUMENTS_MESSAGE
 
@@ -456,7 +444,7 @@ def test_binding_to_a_missing_role_grants_nothing(stage: Stage, asker: ProbeSess
     wanted = f'{DOCUMENTS_MESSAGE}: RBAC: role.rbac.authorization.k8s.io "job-robots" not found'
 
     def missing() -> str:
-        said = wait_for_answer(asker, AnswerClass.DENIED_BY_RBAC).message
+        said = wait_for_answer(asker, TRY_CREATE, AnswerClass.DENIED_BY_RBAC, SECONDS).message
         return "" if said == wanted else said
 
     poll("waiting for the refusal to name the missing Role", missing, SECONDS)
@@ -482,7 +470,7 @@ def test_names_are_free(stage: Stage, asker: ProbeSession) -> None:
     ]
     for body in renamed:
         stage.objects.create(body, "the same under another name")
-    wait_for_answer(asker, AnswerClass.CREATED)
+    wait_for_answer(asker, TRY_CREATE, AnswerClass.CREATED, SECONDS)
     for body in reversed(renamed):
         stage.objects.remove(body, "the same under another name")
 

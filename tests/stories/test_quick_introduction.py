@@ -12,9 +12,9 @@ from rbac_matrix.admin import Admin
 from rbac_matrix.answer import Answer, AnswerClass, Denial
 from rbac_matrix.cell import ResourceName, Subject
 from rbac_matrix.clusters.credentials import Credentials
-from rbac_matrix.deadline import poll
 from rbac_matrix.manifests import load_manifest_file
 from rbac_matrix.requests import Request
+from rbac_matrix.stories.awaited import wait_for_answer
 from rbac_matrix.stories.pod_exec import Container
 
 if TYPE_CHECKING:
@@ -50,16 +50,6 @@ def pod_names(answer: Answer) -> set[str]:
     """The pods in an answered list."""
     document: dict[str, Any] = json.loads(answer.body or "{}")
     return {item["metadata"]["name"] for item in document["items"]}
-
-
-def wait_for_answer(asker: ProbeSession, wanted: AnswerClass) -> None:
-    """Wait until myapp1's list of pods is answered as wanted."""
-
-    def missing() -> str:
-        answer = asker.ask([LIST_PODS], SECONDS)[0]
-        return "" if answer.answer_class is wanted else f"{answer} {answer.message}"
-
-    poll(f"waiting for {LIST_PODS.line} to be {wanted}", missing, SECONDS)
 
 
 @pytest.mark.claim(
@@ -157,11 +147,11 @@ def test_command_without_the_namespace_is_refused(stage: Stage) -> None:
 
 def test_yaml_without_the_namespace_grants_in_its_own(stage: Stage, asker: ProbeSession) -> None:
     """A RoleBinding whose subject lacks the namespace works as if it named its own."""
-    wait_for_answer(asker, AnswerClass.DENIED_BY_RBAC)
+    wait_for_answer(asker, LIST_PODS, AnswerClass.DENIED_BY_RBAC, SECONDS)
     stage.apply("story/rolebinding-without-namespace.yaml")
-    wait_for_answer(asker, AnswerClass.OK)
+    wait_for_answer(asker, LIST_PODS, AnswerClass.OK, SECONDS)
     stage.remove("story/rolebinding-without-namespace.yaml")
-    wait_for_answer(asker, AnswerClass.DENIED_BY_RBAC)
+    wait_for_answer(asker, LIST_PODS, AnswerClass.DENIED_BY_RBAC, SECONDS)
 
 
 def test_cluster_wide_yaml_without_the_namespace_is_refused(stage: Stage) -> None:
