@@ -15,7 +15,12 @@ from rbac_matrix.requests import (
     request_for,
     request_for_path,
 )
-from rbac_matrix.universe import connects, universe_of, why_path_is_unsent
+from rbac_matrix.universe import (
+    connects,
+    universe_of,
+    why_path_is_unsent,
+    why_verb_is_unsent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -203,6 +208,8 @@ def _why_unsent(question: Question, expectation: Expectation) -> str:
     """Why a declared cell is not requested; empty where it is."""
     if isinstance(question, PathQuestion):
         return why_path_is_unsent(question)
+    if reason := why_verb_is_unsent(question):
+        return reason
     if connects(question.resource) and (question.name or expectation.select is not None):
         return "it would connect to an object that is not the suite's own sample"
     return ""

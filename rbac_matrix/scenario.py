@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from importlib import resources
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from rbac_matrix.cell import (
@@ -301,7 +303,7 @@ class _ScenarioReader:
             for question in self._asked_questions(asked, dict(declared)):
                 cells[self._cell(subject, question)] = declared.pop(question, default)
             for question, expectation in declared.items():
-                if isinstance(question, PathQuestion):
+                if isinstance(question, PathQuestion) or question.verb not in VERBS:
                     cells[self._cell(subject, question)] = expectation
                 else:
                     raise InputError(
@@ -338,7 +340,11 @@ class _ScenarioReader:
         What is allowed of any object is not asked again of one, unless a line says so.
         """
         allowed = {question for question, line in declared.items() if line.status is not None}
-        about = [question for question in declared if isinstance(question, ResourceQuestion)]
+        about = [
+            question
+            for question in declared
+            if isinstance(question, ResourceQuestion) and question.verb in VERBS
+        ]
         for resource in asked:
             served = self.discovery.find(resource)
             named = {question.name for question in about if question.resource == resource}
@@ -369,7 +375,7 @@ class _ScenarioReader:
                 if question in seen:
                     raise InputError(position, f"{question}: declared here and in {seen[question]}")
                 seen[question] = position
-                status = line["verbs"][question.verb] if kind == "allow" else None
+                status = _status(line, question.verb) if kind == "allow" else None
                 select, needs = line.get("select"), line.get("needs")
                 yield question, Expectation(status, line["why"], position, select, needs)
 
@@ -378,6 +384,9 @@ class _ScenarioReader:
     ) -> Iterator[Question]:
         if "paths" in line:
             yield from self._path_questions(at, line)
+            return
+        if "specializedVerbs" in line:
+            yield from self._specialized_questions(at, line)
             return
         scopes = self._scopes_of_line(at, line)
         for index, text in enumerate(line["resources"]):
@@ -396,6 +405,18 @@ class _ScenarioReader:
                 for scope in asked:
                     question = ResourceQuestion(verb, resource, scope)
                     yield from self._questions_by_name((*at, "names"), line, question)
+
+    def _specialized_questions(
+        self, at: tuple[str | int, ...], line: Mapping[str, Any]
+    ) -> Iterator[Question]:
+        """What no request asks: each verb of each resource, served or not, in each scope."""
+        resources, scopes = (
+            map(ResourceName.parse, line["resources"]),
+            self._scopes_of_line(at, line),
+        )
+        for verb, resource, scope in product(line["specializedVerbs"], resources, scopes):
+            question = ResourceQuestion(verb, resource, scope)
+            yield from self._questions_by_name((*at, "names"), line, question)
 
     def _questions_by_name(
         self, at: tuple[str | int, ...], line: Mapping[str, Any], unnamed: ResourceQuestion
@@ -448,6 +469,11 @@ class _ScenarioReader:
         if not scopes:
             raise self._bad(path, "covers no scope: name namespaces, or say `cluster: true`")
         return scopes
+
+
+def _status(line: Mapping[str, Any], verb: str) -> int:
+    """The status that a line allows a verb with; what is never requested has that of a success."""
+    return int(line["verbs"][verb]) if "verbs" in line else HTTPStatus.OK
 
 
 def _cannot_be_asked(namespaced: bool, resource: ResourceName, verb: str) -> str:  # noqa: FBT001 - private

@@ -1,8 +1,9 @@
 """The universe: every question that a cluster can be asked about one subject.
 
 It comes from the cluster's own discovery, so what a Kubernetes version or a definition adds is
-asked without anybody thinking of it. RBAC also tells single objects and paths apart, but only those
-that some rule names: these are asked too, while one absent object stands for all others.
+asked without anybody thinking of it. RBAC also tells single objects, paths and verbs apart that no
+discovery lists, but only those that some rule names: these are asked too, while one absent object
+stands for all others.
 """
 
 from __future__ import annotations
@@ -53,13 +54,17 @@ def universe_of(
     Args:
         discovery: What it serves.
         namespaces: Where to ask, besides the cluster scope.
-        policy: Roles whose rules may name objects and paths, bound or not; other objects are passed
-            over.
+        policy: Roles whose rules may name objects, paths and verbs, bound or not; other objects are
+            passed over.
     """
     scopes = (*namespaces, None)
     rules = list(_rules(policy))
     reasons: dict[Question, str] = dict.fromkeys(_resource_questions(discovery, scopes), "")
-    reasons |= dict(_special(discovery, scopes))
+    for verb_question in (
+        *_known_verbs(discovery, scopes),
+        *_written_verbs(discovery, scopes, rules),
+    ):
+        reasons[verb_question] = why_verb_is_unsent(verb_question)
     reasons |= dict(_named(reasons, rules))
     paths = sorted({*discovery.paths, *recording("beyond-discovery")["unlisted_paths"]})
     for path_question in (*_path_questions(paths), *_mentioned_paths(paths, rules)):
@@ -67,6 +72,16 @@ def universe_of(
     return Universe(
         tuple(reasons), {question: reason for question, reason in reasons.items() if reason}
     )
+
+
+def why_verb_is_unsent(question: ResourceQuestion) -> str:
+    """Why a question about a resource is not requested; empty where its verb is a request's."""
+    if question.verb in VERBS:
+        return ""
+    for entry in recording("beyond-discovery")["specialized_verbs"]:
+        if question.verb in entry["verbs"]:
+            return str(entry["why"])
+    return "no request has this verb; whoever knows it asks about it"
 
 
 def why_path_is_unsent(question: PathQuestion) -> str:
@@ -99,32 +114,66 @@ def _resource_questions(
                     yield ResourceQuestion(verb, resource.name, scope)
 
 
-def _special(
-    discovery: Discovery, scopes: Sequence[str | None]
-) -> Iterator[tuple[ResourceQuestion, str]]:
+def _known_verbs(discovery: Discovery, scopes: Sequence[str | None]) -> Iterator[ResourceQuestion]:
     """The verbs that the API server asks about on its own, beside a request's."""
-    for entry in recording("beyond-discovery")["special_verbs"]:
-        for text in entry["resources"]:
-            name = ResourceName.parse(text)
+    for entry in recording("beyond-discovery")["specialized_verbs"]:
+        for name in map(ResourceName.parse, entry["resources"]):
             served = discovery.served.get(name.parent)
-            for scope in scopes:
-                if served is not None and not served.namespaced and scope is not None:
-                    continue
-                if served is None and scope is not None:
-                    continue  # No such resource is stored: the server asks at cluster scope.
+            # Of a resource that nobody stores, such as users, the server asks at cluster scope.
+            everywhere = served is not None and served.namespaced
+            for scope in scopes if everywhere else [None]:
                 for verb in entry["verbs"]:
-                    yield ResourceQuestion(verb, name, scope), entry["why"]
+                    yield ResourceQuestion(verb, name, scope)
+
+
+def _written_verbs(
+    discovery: Discovery,
+    scopes: Sequence[str | None],
+    rules: Iterable[tuple[str | None, Rule]],
+) -> Iterator[ResourceQuestion]:
+    """The verbs that are no request's and that only rules know, of what they are written for."""
+    known = {
+        (verb, ResourceName.parse(text))
+        for entry in recording("beyond-discovery")["specialized_verbs"]
+        for verb in entry["verbs"]
+        for text in entry["resources"]
+    }
+    for namespace, rule in rules:
+        verbs = [verb for verb in rule.verbs if verb not in (*VERBS, ALL)]
+        for resource in _resources_of(rule, discovery) if verbs else ():
+            served = discovery.served.get(resource.parent)
+            namespaced = served is None or served.namespaced
+            for scope in scopes:
+                if namespace not in (None, scope) or (scope is not None and not namespaced):
+                    continue
+                for verb in verbs:
+                    if (verb, resource) not in known:
+                        yield ResourceQuestion(verb, resource, scope)
+
+
+def _resources_of(rule: Rule, discovery: Discovery) -> Iterator[ResourceName]:
+    """The resources that a rule lists, served or not; one stands for all of a wildcard's."""
+    for group in rule.groups:
+        for written in rule.resources:
+            if group == ALL or written.startswith(ALL):
+                wildcard = Rule(groups=(group,), resources=(written,))
+                yield from [*filter(wildcard.matches_resource, sorted(discovery.served))][:1]
+            else:
+                plural, _, subresource = written.partition("/")
+                yield ResourceName(group, plural, subresource)
 
 
 def _rules(policy: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str | None, Rule]]:
-    """The rules of the roles that name objects or paths; a Role's with its namespace."""
+    """The rules of the roles that name what discovery does not; a Role's with its namespace."""
+    requested = {*VERBS, ALL}
     for body in policy:
         kind = body.get("kind")
         if kind not in ("Role", "ClusterRole") or not str(body["apiVersion"]).startswith(_RBAC):
             continue
         namespace = body["metadata"]["namespace"] if kind == "Role" else None
         for index, written in enumerate(body.get("rules") or ()):
-            if written.get("resourceNames") or written.get("nonResourceURLs"):
+            named = written.get("resourceNames") or written.get("nonResourceURLs")
+            if named or not requested.issuperset(written.get("verbs") or ()):
                 yield namespace, Rule.of(written, str(kind), index, None)
 
 

@@ -301,7 +301,7 @@ MISTAKES: Final = {
         EXPECTED,
         f"{ALLOW}{IN_TEAM_A}",
         "- verbs: {get: 200} # here\n        resources: [pods]\n        why: Role clerk",
-        "resources with namespaces, `cluster: true` or both are required, or paths alone",
+        "with resources and namespaces, `cluster: true` or both are required",
     ),
     "only-cluster-false": Mistake(
         EXPECTED,
@@ -679,8 +679,18 @@ def test_paths_are_cells_of_the_subject_that_declares_them(shop: Shop) -> None:
     assert [cell for cell in expectations if cell.id not in added] == before
 
 
-NAMING: Final = ("resources", "namespaces", "cluster", "names", "select", "paths")
+NAMING: Final = (
+    "verbs",
+    "specializedVerbs",
+    "resources",
+    "namespaces",
+    "cluster",
+    "names",
+    "select",
+    "paths",
+)
 VALUES: Final = {
+    "specializedVerbs": ["use"],
     "resources": ["pods"],
     "namespaces": ["team-a"],
     "cluster": True,
@@ -692,9 +702,12 @@ VALUES: Final = {
 
 def means_something(keys: frozenset[str]) -> bool:
     """Whether a line with these keys has one meaning: resources in some scope, or paths."""
-    return keys == {"paths"} or (
-        "paths" not in keys and "resources" in keys and bool(keys & {"namespaces", "cluster"})
-    )
+    if keys == {"verbs", "paths"}:
+        return True
+    one_kind_of_verbs = ("verbs" in keys) != ("specializedVerbs" in keys)
+    somewhere = "resources" in keys and bool(keys & {"namespaces", "cluster"})
+    selects = {"specializedVerbs", "select"} <= keys
+    return one_kind_of_verbs and somewhere and not selects and "paths" not in keys
 
 
 COMBINATIONS: Final = [
@@ -715,8 +728,8 @@ def test_a_line_is_about_resources_or_about_paths(
     shop: Shop, kind: str, keys: frozenset[str]
 ) -> None:
     """Of every combination of keys, what has no meaning is refused at its line."""
-    line = {key: VALUES[key] for key in NAMING if key in keys}
-    line |= {"verbs": {"get": 404} if kind == "allow" else ["get"], "why": "So."}
+    values = VALUES | {"verbs": {"get": 404} if kind == "allow" else ["get"]}
+    line = {key: values[key] for key in NAMING if key in keys} | {"why": "So."}
     declared = json.dumps(line)
     text = EXPECTATIONS.partition("    allow:\n")[0]
     shop.write(EXPECTED, f"{text}    {kind}:\n      - {declared}\n")
@@ -725,7 +738,7 @@ def test_a_line_is_about_resources_or_about_paths(
         assert {each.why for each in shop.load().expectations.values()} > {"So."}
     else:
         error = shop.error()
-        assert "or paths alone" in str(error)
+        assert "or `verbs` with paths alone" in str(error)
         assert Position(shop.folder / EXPECTED, 12) == error.at
 
 
@@ -898,3 +911,33 @@ def test_own_samples_win_over_the_built_in_ones(tmp_path: Path, discovery: Disco
 
     assert scenario.samples[pods]["metadata"] == {"name": "ours"}
     assert scenario.samples[jobs] == {"kind": "Job"}
+
+
+SPECIALIZED: Final = """\
+      - specializedVerbs: [use, impersonate]
+        resources: [serviceaccounts, gadgets.example.com]
+        namespaces: [team-a]
+        cluster: true
+        names: [web]
+        why: So.
+"""
+
+
+def test_a_specialized_verb_is_declared_beside_the_grid(shop: Shop) -> None:
+    """Each is a cell of its own: nobody requests it, so no status and no served resource."""
+    before = resource_questions(shop.load())
+    shop.edit(EXPECTED, "    allow:\n", f"    allow:\n{SPECIALIZED}")
+
+    expectations = shop.load().expectations
+
+    added = {
+        f"{cell.question} {expectation.why}": expectation.status
+        for cell, expectation in expectations.items()
+        if cell.question not in before
+    }
+    assert added == {
+        f'{verb} {resource} "web" {where} So.': 200
+        for verb in ("use", "impersonate")
+        for resource in ("serviceaccounts", "gadgets.example.com")
+        for where in ("in team-a", "at cluster scope")
+    }

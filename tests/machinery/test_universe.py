@@ -257,9 +257,41 @@ NAMED: Final[dict[str, tuple[dict[str, Any], set[str]]]] = {
         role(rule("bind", "clusterroles", ["edit"], [RBAC])),
         {f'bind clusterroles.{RBAC} "edit" at cluster scope'},
     ),
+    "a-verb-that-only-the-rule-knows": (
+        role(rule("get,use", "pods,gadgets", [])),
+        {
+            f"use {resource} {where}"
+            for resource in ("pods", "gadgets")
+            for where in ("in team-a", "in bystander", "at cluster scope")
+        },
+    ),
+    "such-a-verb-in-the-namespace-of-its-role": (
+        role(rule("use", "gadgets", ["one"], ["example.com"]), namespace="team-a"),
+        {"use gadgets.example.com in team-a", 'use gadgets.example.com "one" in team-a'},
+    ),
+    "such-a-verb-of-what-has-no-namespace": (
+        role(rule("impersonate-on:user-info:get", "nodes", [])),
+        {"impersonate-on:user-info:get nodes at cluster scope"},
+    ),
+    "such-a-verb-of-every-resource": (
+        role(rule("use", "*", [], ["batch"]), namespace="team-a"),
+        {"use cronjobs.batch in team-a"},
+    ),
+    "such-a-verb-beside-a-wildcard": (
+        role(rule("*,use", "nodes", [])),
+        {"use nodes at cluster scope"},
+    ),
+    "a-known-verb-of-what-it-is-known-for": (role(rule("impersonate", "users", [])), set()),
     "resources-that-are-not-stored": (
         role(rule("approve,impersonate", "signers", ["a.example/b"], ["certificates.k8s.io"])),
-        {'approve signers.certificates.k8s.io "a.example/b" at cluster scope'},
+        {
+            'approve signers.certificates.k8s.io "a.example/b" at cluster scope',
+            *(
+                f"impersonate signers.certificates.k8s.io{named} {where}"
+                for named in ("", ' "a.example/b"')
+                for where in ("in team-a", "in bystander", "at cluster scope")
+            ),
+        },
     ),
     "a-subresource-by-its-parent": (
         role(rule("create", "pods/exec", ["web-0"]), namespace="team-a"),
@@ -317,6 +349,7 @@ NAMED_UNSENT: Final = {
     "a request for a namespace is one within it: add it to `ask`": rule(
         "get", "namespaces", ["prod"]
     ),
+    "no request has this verb; whoever knows it asks about it": rule("use", "gadgets", []),
     "no request has this verb; it is asked about for the Impersonate headers of a request": rule(
         "impersonate", "users", ["jane"]
     ),
