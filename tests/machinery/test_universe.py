@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import collections
+from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from rbac_matrix.cell import PATH_VERBS, VERBS, PathQuestion, ResourceName, ResourceQuestion
 from rbac_matrix.discovery import parse_definitions
+from rbac_matrix.schema import check_against
 from rbac_matrix.universe import Universe, universe_of
+from rbac_matrix.yaml_file import load_documents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +58,12 @@ def test_every_verb_that_is_served_is_asked(universe: Universe, discovery: Disco
     }
 
     assert asked == served
+
+
+def test_what_goes_beyond_discovery_is_what_its_schema_says() -> None:
+    """It is read unchecked at every run, so here is where a mistake in it is found."""
+    with resources.as_file(resources.files("rbac_matrix") / "recorded") as folder:
+        check_against("beyond-discovery", load_documents(folder / "beyond-discovery.yaml")[0])
 
 
 def test_every_namespaced_verb_is_asked_in_every_scope(
