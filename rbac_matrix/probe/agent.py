@@ -33,6 +33,7 @@ PROTOCOL = 2
 MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 KEPT_BODY = 1 << 20  # bytes; the refusal of a role with many rules is long
 THROTTLE_RETRIES = 5
+BETWEEN_WRITES = 0.02  # seconds
 TOKEN_LIFE = 60.0  # seconds a token is used before its file is read again: the kubelet renews it
 USER_AGENT = "rbac-matrix-probe"
 HEAD_END = b"\r\n\r\n"
@@ -282,13 +283,15 @@ def ask(arguments: argparse.Namespace) -> None:
     def write() -> None:
         ended = False
         while not ended:
-            # What has come meanwhile goes along: in a pod each write passes through four programs.
             batch = [answers.get()]
             while not answers.empty():
                 batch.append(answers.get())
             ended = batch[-1] is None
             sys.stdout.write("".join(json.dumps(answer) + "\n" for answer in batch if answer))
             sys.stdout.flush()
+            # What comes meanwhile goes along: in a pod each write passes through four programs,
+            # which took 0.1 ms of processor time for an answer that went alone.
+            time.sleep(0 if ended else BETWEEN_WRITES)
 
     answers.put({"agent": PROTOCOL})
     writer = threading.Thread(target=write)

@@ -313,8 +313,12 @@ def test_a_killed_agent_leaves_no_answer(
     """What it had answered stays, the rest says how it ended, at once and not at the deadline."""
     session = probe("--threads", "1")
 
+    answered = threading.Event()
+    session.answered = answered.set
+
     def kill() -> None:
         server.hanging.wait(SOON)
+        answered.wait(SOON)
         os.kill(session.process_id, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
