@@ -158,6 +158,13 @@ CHANGES: Final = {
         f"{JOB_ROBOT}, rule 1",
         "role.yaml",
     ),
+    "a-verb-that-only-the-rule-knows": Change(
+        "job-robot",
+        with_rule("{apiGroups: [example.com], resources: [gadgets], verbs: [use]}"),
+        cells("job-robot:default:use:gadgets.example.com"),
+        f"{JOB_ROBOT}, rule 1",
+        "role.yaml",
+    ),
     "another-binding": Change(
         "job-robot",
         added(
