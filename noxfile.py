@@ -45,19 +45,19 @@ def policy(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
-    """Write the pages in docs/ that are made from the tests; `-- --check` only compares them."""
+    """Write docs/ and build its site in report/docs; `-- --check` only compares the pages."""
     _docs(session, *(["--check"] if "--check" in session.posargs else []))
 
 
 @nox.session
 def docs_are_current(session: nox.Session) -> None:
-    """Check that docs/ is what `nox -s docs` writes."""
+    """Check that docs/ is what `nox -s docs` writes, and that no link of it leads nowhere."""
     _docs(session, "--check")
 
 
 def _docs(session: nox.Session, *args: str) -> None:
-    install(session)
-    session.run("python", "-m", "rbac_matrix.stories.claims", "docs/claims.md", *args)
+    install(session, *nox.project.dependency_groups(PYPROJECT, "docs"))
+    session.run("python", "-m", "rbac_matrix.docs", "--site", "report/docs", *args)
 
 
 @nox.session

@@ -101,7 +101,7 @@ def make_grid(scenario: Scenario, verdicts: Iterable[Verdict]) -> Grid:
     lines: dict[tuple[Subject, str, str], _Line] = {}
     for verdict in verdicts:
         subject, question = verdict.cell.subject, verdict.cell.question
-        key = (subject, question.scope, _what(question))
+        key = (subject, question.scope, what_of(question))
         line = lines.setdefault(key, _Line(*key, {}))
         line.verdicts[question.verb] = verdict
     told: list[_Line] = []
@@ -180,11 +180,11 @@ def _rows(
     found.sort(key=lambda row: row[:2])
     namespaces = len(asked - {CLUSTER_SCOPE})
     for subject, where, what, marks in found:
-        words = _where([scopes[number] for number in where], namespaces)
+        words = where_of([scopes[number] for number in where], namespaces)
         yield Row(subjects[subject], words, what, dict(marks))
 
 
-def _where(scopes: Sequence[str], all_namespaces: int) -> str:
+def where_of(scopes: Sequence[str], all_namespaces: int) -> str:
     """`in default, bystander and at cluster scope`."""
     namespaces = [scope for scope in scopes if scope != CLUSTER_SCOPE]
     parts = []
@@ -197,7 +197,8 @@ def _where(scopes: Sequence[str], all_namespaces: int) -> str:
     return " and ".join(parts)
 
 
-def _what(question: Question) -> str:
+def what_of(question: Question) -> str:
+    """The resource, with the object's name where the question has one, or the path."""
     if isinstance(question, PathQuestion):
         return question.path
     return f'{question.resource} "{question.name}"' if question.name else str(question.resource)

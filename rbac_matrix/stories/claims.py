@@ -1,36 +1,24 @@
-"""What the documents claim, as a page made from the marks of the tests that check it.
-
-`python -m rbac_matrix.stories.claims docs/claims.md` collects the stories and writes the page;
-with `--check` it compares only.
-"""
+"""What the documents claim: the marks of the tests that check it, for a page to show."""
 
 from __future__ import annotations
 
-import argparse
-import html
+import contextlib
 import inspect
+import io
 import re
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from rbac_matrix.errors import InputError, Position
+from rbac_matrix.errors import InputError, Position, RbacMatrixError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
+    from pathlib import Path
 
 MARK: Final = "claim"
-MENDING_COMMAND: Final = "nox -s docs"
 _TODAY: Final = re.compile(r"true|was never true|changed since \d+\.\d+")
-_HEAD: Final = f"""\
-# What the documents claim
-
-Each row is a claim of one of the five walk-throughs, the test that checks it on a cluster, and
-whether it holds on the Kubernetes that is tested here. Made from the tests by `{MENDING_COMMAND}`.
-"""
 
 
 @dataclass(frozen=True)
@@ -51,6 +39,38 @@ class Claim:
     today: str
     how: str
 
+    @property
+    def file(self) -> str:
+        """Where the test is."""
+        return self.test.partition("::")[0]
+
+    @property
+    def function(self) -> str:
+        """The test's own name."""
+        return self.test.rpartition("::")[2]
+
+
+def collected_claims(folder: Path) -> list[Claim]:
+    """The claims of a folder of stories, which are collected and not run.
+
+    Raises:
+        RbacMatrixError: They cannot be collected.
+        InputError: A mark is not what `claims_of` takes.
+    """
+    if not folder.is_dir():
+        return []
+    collector, said = _Collector(), io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = pytest.main(
+            ["--collect-only", "-q", "--assert=plain", str(folder)], plugins=[collector]
+        )
+    if code:
+        raise RbacMatrixError(
+            f"the stories in {folder} cannot be collected (pytest's exit code is {code:d}):\n"
+            f"{said.getvalue()}"
+        )
+    return claims_of(collector.items)
+
 
 def claims_of(items: Iterable[pytest.Item]) -> list[Claim]:
     """The claims of collected tests, in their order.
@@ -64,24 +84,6 @@ def claims_of(items: Iterable[pytest.Item]) -> list[Claim]:
         for mark in reversed([*item.iter_markers(MARK)]):
             found[_claim(item, mark)] = None
     return list(found)
-
-
-def claims_page(claims: Sequence[Claim]) -> str:
-    """The page, as Markdown that GitHub shows."""
-    parts = [_HEAD]
-    for scenario in dict.fromkeys(claim.scenario for claim in claims):
-        own = [claim for claim in claims if claim.scenario == scenario]
-        file = own[0].test.partition("::")[0]
-        parts.append(
-            f"\n## [{scenario}](../manifests/{scenario}/README.md)\n\n"
-            f"Told by [{file}](../{file}).\n\n"
-            "| the document claims | today | how it is checked | test |\n|---|---|---|---|\n"
-        )
-        for claim in own:
-            test = claim.test.rpartition("::")[2]
-            cells = (_cell(claim.text), _cell(claim.today), _cell(claim.how), f"`{test}`")
-            parts.append(f"| {' | '.join(cells)} |\n")
-    return "".join(parts)
 
 
 def _claim(item: pytest.Item, mark: pytest.Mark) -> Claim:
@@ -104,18 +106,6 @@ def _claim(item: pytest.Item, mark: pytest.Mark) -> Claim:
     return Claim(scenario, inspect.cleandoc(str(mark.args[0])), test, today, how)
 
 
-def _cell(text: str) -> str:
-    """Text within a cell of a table: code stays code, everything else is shown as it is."""
-    parts = re.split(r"(`[^`]+`)", " ".join(text.split()))
-    shown = [
-        part.replace("|", "\\|")
-        if part.startswith("`")
-        else re.sub(r"([\\|*_\[\]])", r"\\\1", html.escape(part, quote=False))
-        for part in parts
-    ]
-    return "".join(shown)
-
-
 class _Collector:
     """Keeps what pytest collects."""
 
@@ -125,32 +115,3 @@ class _Collector:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """All items are known."""
         self.items = session.items
-
-
-def main(line: Sequence[str]) -> int:
-    """Write or check the page; the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("page", type=Path)
-    parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    arguments = parser.parse_args(line)
-    collector = _Collector()
-    code = pytest.main(["--collect-only", "-qqq", "tests/stories"], plugins=[collector])
-    if code:
-        return int(code)
-    try:
-        page = claims_page(claims_of(collector.items))
-    except InputError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    if not arguments.check:
-        arguments.page.write_text(page, encoding="utf-8")
-    elif not arguments.page.exists() or arguments.page.read_text(encoding="utf-8") != page:
-        sys.stderr.write(
-            f"{arguments.page} is not what the tests say: run `{MENDING_COMMAND}` and commit it\n"
-        )
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from rbac_matrix.answer import AnswerClass
-from rbac_matrix.stories.claims import Claim, claims_page, main
+from rbac_matrix.errors import InputError, RbacMatrixError
+from rbac_matrix.stories.claims import collected_claims
 from rbac_matrix.stories.flags import Program
 from rbac_matrix.stories.image import story_recipe
 from rbac_matrix.stories.pod_exec import Ran, run_here
@@ -76,39 +77,33 @@ def test_step_alone_is_an_error(story: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*comes after test_first*so run tests/stories/test_web_shop.py"])
 
 
-def test_page_of_claims_is_written_and_compared(
+def test_claims_are_collected_and_not_run(
     story: pytest.Pytester, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was written is current; after a change of a mark it is not, and the command is named."""
-    page = story.path / "claims.md"
+    """Each has its document, its test and what of it holds; pytest says nothing meanwhile."""
+    (claim,) = collected_claims(story.path / "tests" / "stories")
 
-    assert main([str(page)]) == 0
-    assert "## [web-shop]" in page.read_text(encoding="utf-8")
-    assert "| It begins. | true | it does | `test_first` |" in page.read_text(encoding="utf-8")
-    assert main([str(page), "--check"]) == 0
-    page.write_text("older", encoding="utf-8")
-    assert main([str(page), "--check"]) == 1
-    assert "run `nox -s docs`" in capsys.readouterr().err
+    assert (claim.scenario, claim.text, claim.today) == ("web-shop", "It begins.", "true")
+    assert (claim.file, claim.function) == ("tests/stories/test_web_shop.py", "test_first")
+    assert capsys.readouterr().out == ""
 
 
-def test_malformed_claim_is_named_with_its_line(
-    story: pytest.Pytester, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_malformed_claim_is_named_with_its_line(story: pytest.Pytester) -> None:
     """A claim that says neither true nor since when it changed is an error with file and line."""
     file = story.path / "tests" / "stories" / "test_web_shop.py"
     file.write_text(STORY.replace('today="true"', 'today="mostly"'), encoding="utf-8")
 
-    assert main([str(story.path / "claims.md")]) == 1
-    assert "test_web_shop.py:6: test_first: a claim is" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"test_web_shop.py:6: test_first: a claim is"):
+        collected_claims(file.parent)
 
 
-def test_page_of_claims_escapes_what_it_shows() -> None:
-    """Text cannot break out of its cell, become HTML, or lose what looks like Markdown."""
-    claim = Claim("x", "a | <b>*bold*</b>", "t::t", "true", "`a|b_c` and d_e")
+def test_stories_that_cannot_be_collected_are_an_error(story: pytest.Pytester) -> None:
+    """Without their claims the pages would say less than the tests do; pytest's words are told."""
+    file = story.path / "tests" / "stories" / "test_web_shop.py"
+    file.write_text("import nothing_of_this_name", encoding="utf-8")
 
-    assert "| a \\| &lt;b&gt;\\*bold\\*&lt;/b&gt; | true | `a\\|b_c` and d\\_e |" in claims_page(
-        [claim]
-    )
+    with pytest.raises(RbacMatrixError, match="No module named 'nothing_of_this_name'"):
+        collected_claims(file.parent)
 
 
 @pytest.mark.parametrize(
