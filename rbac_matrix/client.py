@@ -82,12 +82,18 @@ class Response:
 class Client:
     """A connection to a cluster, with one identity."""
 
-    def __init__(self, credentials: Credentials, token: Token | None = None) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        token: Token | None = None,
+        timeout: tuple[float, float] = REQUEST_TIMEOUT,
+    ) -> None:
         """Connect lazily.
 
         Args:
             credentials: The cluster, and the identity; without a certificate or token anonymous.
             token: The identity, in the place of a `token_file`.
+            timeout: Seconds to connect, and to wait for each part of an answer.
         """
         # Imported late: 0.5 s and 60 MB that collecting tests does not need.
         from kubernetes import client  # noqa: PLC0415 - see the line above
@@ -106,6 +112,7 @@ class Client:
         self._no_answer = (client.ApiException, HTTPError)
         self._client = client.ApiClient(configuration)
         self._client.user_agent = USER_AGENT
+        self._timeout = timeout
         self._identity = {} if token is None else {"Authorization": token.header}
 
     def send(  # noqa: PLR0913 - the parts of a request
@@ -134,17 +141,8 @@ class Client:
             RequestError: There was no answer.
         """
         target = f"{path}?{urlencode(query)}" if query else path
-        sent = {"Accept": accept, "Content-Type": content_type, **self._identity, **(headers or {})}
-        call = self._client.param_serialize(method, target, header_params=sent, body=body)
-        try:
-            response = self._client.call_api(*call, _request_timeout=REQUEST_TIMEOUT)
-            response.read()  # type: ignore[no-untyped-call] # the client has no type for it
-        except self._no_answer as error:
-            # Not `from error`: a failed test would show the frames that have the token.
-            raise RequestError(f"{method} {target}", None, str(error)) from None
-        if response.status == SWITCHING_PROTOCOLS:
-            # Its connection is no longer one for HTTP; whoever switched wanted to know only that.
-            self._client.rest_client.pool_manager.clear()
+        sent = {"Accept": accept, "Content-Type": content_type, **(headers or {})}
+        response = self._exchange(method, target, sent, body)
         try:
             document = json.loads(response.data or b"{}")
         except ValueError:
@@ -157,6 +155,36 @@ class Client:
             message=message if isinstance(message, str) else "",
             warnings=warning_texts((response.headers or {}).get("Warning", "")),
         )
+
+    def text(self, path: str, *, query: Mapping[str, str] | None = None) -> str:
+        """GET what is no JSON, such as a container's log.
+
+        Raises:
+            RequestError: It was refused, or there was no answer.
+        """
+        target = f"{path}?{urlencode(query)}" if query else path
+        response = self._exchange("GET", target, {"Accept": "*/*"}, None)
+        text = (response.data or b"").decode(errors="replace")
+        if response.status not in (200, 204):
+            raise RequestError(f"GET {target}", int(response.status), text.strip()[:500])
+        return str(text)
+
+    def _exchange(
+        self, method: str, target: str, headers: Mapping[str, str], body: Mapping[str, Any] | None
+    ) -> Any:  # noqa: ANN401 - the client's own class has no types
+        """Send a request and read its answer whole."""
+        sent = {**self._identity, **headers}
+        call = self._client.param_serialize(method, target, header_params=sent, body=body)
+        try:
+            response = self._client.call_api(*call, _request_timeout=self._timeout)
+            response.read()  # type: ignore[no-untyped-call] # the client has no type for it
+        except self._no_answer as error:
+            # Not `from error`: a failed test would show the frames that have the token.
+            raise RequestError(f"{method} {target}", None, str(error)) from None
+        if response.status == SWITCHING_PROTOCOLS:
+            # Its connection is no longer one for HTTP; whoever switched wanted to know only that.
+            self._client.rest_client.pool_manager.clear()
+        return response
 
     def try_request(
         self,

@@ -48,6 +48,11 @@ class Objects:
         self._created: list[str] = []
         self._leaving: list[str] = []
 
+    @property
+    def created(self) -> tuple[str, ...]:
+        """The URL paths of what is there by this run, in the order of creation."""
+        return tuple(self._created)
+
     def create(self, body: Mapping[str, Any], source: str) -> None:
         """Create an object with this suite's label, strictly: an unknown field is refused.
 

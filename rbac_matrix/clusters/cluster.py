@@ -9,7 +9,9 @@ from rbac_matrix.errors import RbacMatrixError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from rbac_matrix.clusters.audit import AuditLog
     from rbac_matrix.clusters.credentials import Credentials
 
 
@@ -33,6 +35,8 @@ class Cluster:
             where it is not this suite's to read.
         command_lines: What each program of its control plane runs with, by the program's name;
             None where they are not processes of this run.
+        server_log: The API server's log; None where it is not a file here.
+        audit: The API server's audit log; None where it has none that can be read.
     """
 
     provider: str
@@ -43,6 +47,8 @@ class Cluster:
     check: Callable[[], None]
     signing_key: Callable[[], bytes] | None = None
     command_lines: Callable[[], dict[str, tuple[str, ...]]] | None = None
+    server_log: Path | None = None
+    audit: AuditLog | None = None
 
     @property
     def runs_pods(self) -> bool:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from rbac_matrix.clusters.audit import POLICY_FILE, AuditLog, audit_flags
 from rbac_matrix.clusters.certificates import Certificates, write_certificates
 from rbac_matrix.clusters.credentials import Credentials
 from rbac_matrix.clusters.process import Process, ProcessDiedError, end_all, log_tail, start
@@ -44,6 +45,7 @@ LONGEST_SOCKET_PATH = 103
 # are refused there; this one is reserved for documentation (RFC 5737), so nothing can be reached.
 ADVERTISED_ADDRESS = "192.0.2.1"
 NODE_NAME = "embedded"
+API_SERVER = "kube-apiserver"
 
 
 class ControlPlaneError(RbacMatrixError):
@@ -70,11 +72,15 @@ class ControlPlane:
         credentials: The administrator's way in (group `system:masters`).
         version: What the API server says it is, for example `v1.36.3`.
         signing_key: PEM file of the private key that signs ServiceAccount tokens.
+        server_log: What the API server writes to its standard streams.
+        audit: Its audit log; None where it has none.
     """
 
     credentials: Credentials
     version: str
     signing_key: Path
+    server_log: Path
+    audit: AuditLog | None
     _processes: tuple[Process, ...]
 
     def check(self) -> None:
@@ -97,6 +103,7 @@ def running_control_plane(
     *,
     say: Callable[[str], None],
     logs: Path | None,
+    audited: bool = False,
     deadline: float = 60.0,
 ) -> Iterator[ControlPlane]:
     """Run etcd, kube-apiserver and kube-controller-manager until the block is left.
@@ -109,6 +116,7 @@ def running_control_plane(
         programs: The three programs.
         say: Takes one line of progress.
         logs: A folder that gets a copy of each program's log at the end, whatever happened.
+        audited: Keep an audit log.
         deadline: Seconds until the control plane has to be ready.
 
     Yields:
@@ -126,18 +134,30 @@ def running_control_plane(
         if logs is not None:
             stack.callback(_copy_logs, folder, logs)
         certificates = write_certificates(folder / "pki")
+        audit = AuditLog(str(folder / "audit")) if audited else None
         processes: list[Process] = []
         stack.callback(end_all, processes, patience=END_PATIENCE_SECONDS)
         say("starting etcd, kube-apiserver and kube-controller-manager")
         credentials = _start_and_wait(
-            programs, folder, certificates, processes, until=started + deadline, say=say
+            programs,
+            folder,
+            certificates,
+            processes,
+            audit=audit,
+            until=started + deadline,
+            say=say,
         )
         register_node(credentials)
         version = json.loads(request(credentials, "GET", "/version").body)["gitVersion"]
         seconds = time.monotonic() - started
         say(f"Kubernetes {version} is ready at {credentials.server} after {seconds:.1f} s")
         yield ControlPlane(
-            credentials, version, certificates.service_accounts.key, tuple(processes)
+            credentials=credentials,
+            version=version,
+            signing_key=certificates.service_accounts.key,
+            server_log=folder / f"{API_SERVER}.log",
+            audit=audit,
+            _processes=tuple(processes),
         )
 
 
@@ -223,6 +243,7 @@ def _start_and_wait(  # noqa: PLR0913 - the parts of one start
     certificates: Certificates,
     processes: list[Process],
     *,
+    audit: AuditLog | None,
     until: float,
     say: Callable[[str], None],
 ) -> Credentials:
@@ -236,7 +257,7 @@ def _start_and_wait(  # noqa: PLR0913 - the parts of one start
             client_key=certificates.admin.key,
         )
         try:
-            for name, command in _commands(programs, folder, certificates, port):
+            for name, command in _commands(programs, folder, certificates, port, audit):
                 with interrupts_wait() as interrupts:  # until it is noted that it has to be ended
                     processes.append(
                         start(
@@ -272,7 +293,11 @@ def _start_and_wait(  # noqa: PLR0913 - the parts of one start
 
 
 def _commands(
-    programs: ControlPlanePrograms, folder: Path, certificates: Certificates, port: int
+    programs: ControlPlanePrograms,
+    folder: Path,
+    certificates: Certificates,
+    port: int,
+    audit: AuditLog | None,
 ) -> Iterator[tuple[str, Sequence[str]]]:
     """Each program's name and command line, in the order of starting; paths only, no secrets."""
     etcd_socket = folder / "etcd.sock"
@@ -294,8 +319,9 @@ def _commands(
         ],
     )
     tokens = certificates.service_accounts
+    auditing = audit_flags(POLICY_FILE, audit) if audit else {}
     yield (
-        "kube-apiserver",
+        API_SERVER,
         [
             str(programs.kube_apiserver),
             f"--etcd-servers=unix://{etcd_socket}",
@@ -318,6 +344,7 @@ def _commands(
             "--max-requests-inflight=3000",
             "--max-mutating-requests-inflight=1000",
             "--profiling=false",
+            *(f"--{name}={value}" for name, value in auditing.items()),
         ],
     )
     kubeconfig = folder / "kube-controller-manager.kubeconfig"
@@ -344,32 +371,13 @@ def _commands(
 
 def _write_kubeconfig(file: Path, certificates: Certificates, port: int) -> None:
     client = certificates.controller_manager
-    name = "embedded"
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [
-            {
-                "name": name,
-                "cluster": {
-                    "server": f"https://127.0.0.1:{port}",
-                    "certificate-authority": str(certificates.authority),
-                },
-            }
-        ],
-        "users": [
-            {
-                "name": name,
-                "user": {
-                    "client-certificate": str(client.certificate),
-                    "client-key": str(client.key),
-                },
-            }
-        ],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
-        "current-context": name,
-    }
-    file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+    credentials = Credentials(
+        server=f"https://127.0.0.1:{port}",
+        ca_file=certificates.authority,
+        client_certificate=client.certificate,
+        client_key=client.key,
+    )
+    file.write_text(json.dumps(credentials.kubeconfig("embedded")), encoding="utf-8")  # it is YAML
 
 
 def _wait_until_ready(credentials: Credentials, processes: Sequence[Process], until: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,3 +26,25 @@ class Credentials:
     client_certificate: Path | None = None
     client_key: Path | None = None
     token_file: Path | None = None
+
+    def kubeconfig(self, name: str) -> dict[str, Any]:
+        """A kubeconfig document that names the files.
+
+        Args:
+            name: What its cluster, user and context are called.
+        """
+        files = {
+            "client-certificate": self.client_certificate,
+            "client-key": self.client_key,
+            "tokenFile": self.token_file,
+        }
+        user = {key: str(file) for key, file in files.items() if file is not None}
+        cluster = {"server": self.server, "certificate-authority": str(self.ca_file)}
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": name, "cluster": cluster}],
+            "users": [{"name": name, "user": user}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+            "current-context": name,
+        }

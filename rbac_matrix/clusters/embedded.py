@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def embedded_cluster(
-    say: Callable[[str], None], report: Path | None, environment: Mapping[str, str] = os.environ
+    say: Callable[[str], None],
+    report: Path | None,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    audited: bool = False,
 ) -> Iterator[Cluster]:
     """A control plane for as long as the `with` block lasts.
 
@@ -25,13 +29,14 @@ def embedded_cluster(
         say: Takes one line of progress; finding, downloading and building its programs use it too.
         report: The report folder, which gets the programs' logs; None for none.
         environment: The environment variables, which may name programs.
+        audited: Have the API server keep an audit log.
 
     Raises:
         RbacMatrixError: A program cannot be had, or the control plane does not start.
     """
     programs = find_control_plane(environment, say=say)
     logs = report / "control-plane-logs" if report else None
-    with running_control_plane(programs, say=say, logs=logs) as running:
+    with running_control_plane(programs, say=say, logs=logs, audited=audited) as running:
         yield Cluster(
             provider="embedded",
             admin=running.credentials,
@@ -41,4 +46,6 @@ def embedded_cluster(
             check=running.check,
             signing_key=running.signing_key.read_bytes,
             command_lines=running.command_lines,
+            server_log=running.server_log,
+            audit=running.audit,
         )

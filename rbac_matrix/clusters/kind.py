@@ -20,10 +20,12 @@ import yaml
 from rbac_matrix.admin import Admin
 from rbac_matrix.client import RequestError
 from rbac_matrix.clusters import engine
+from rbac_matrix.clusters.audit import on_node, with_audit
 from rbac_matrix.clusters.cluster import Cluster, ClusterError
 from rbac_matrix.clusters.images import ImageRecipe, build_if_missing
 from rbac_matrix.clusters.kubeconfig import credentials_of
 from rbac_matrix.deadline import poll
+from rbac_matrix.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,6 +52,7 @@ class KindSettings:
         kubeconfig: Where kind writes the kubeconfig; None for pytest-kind's own place.
         logs: Where `kind export logs` goes when something fails; None to keep none.
         failed: Whether a test has failed by the time the cluster ends.
+        audited: Have the API server keep an audit log.
     """
 
     name: str
@@ -61,6 +64,7 @@ class KindSettings:
     kubeconfig: Path | None
     logs: Path | None
     failed: Callable[[], bool]
+    audited: bool = False
 
 
 def find_program(name: str, option: str, chosen: str | None) -> Path:
@@ -136,7 +140,8 @@ def running_kind_cluster(
             cluster.delete()
     try:
         try:
-            cluster.create(config_file=settings.config)
+            with _config_file(settings, say) as config:
+                cluster.create(config_file=config)
         except subprocess.CalledProcessError as error:
             raise ClusterError(
                 f"kind could not create the cluster (exit code {error.returncode}); what it said "
@@ -156,8 +161,11 @@ def running_kind_cluster(
 
 
 @contextmanager
-def as_cluster(cluster: KindCluster, *, keep: bool, probe_image: str) -> Iterator[Cluster]:
+def as_cluster(
+    cluster: KindCluster, *, keep: bool, probe_image: str, audited: bool = False
+) -> Iterator[Cluster]:
     """What the suite needs of a kind cluster; its kubeconfig stays in pytest-kind's place."""
+    node = f"{cluster.name}-control-plane"
     kubectl = (str(cluster.kubectl_path), "--kubeconfig", str(cluster.kubeconfig_path.absolute()))
     with credentials_of(cluster.kubeconfig_path, None) as credentials:
         yield Cluster(
@@ -167,7 +175,8 @@ def as_cluster(cluster: KindCluster, *, keep: bool, probe_image: str) -> Iterato
             probe_image=probe_image,
             disposable=not keep,
             check=lambda: None,
-            signing_key=lambda: engine.read_file(f"{cluster.name}-control-plane", _SIGNING_KEY),
+            signing_key=lambda: engine.read_file(node, _SIGNING_KEY),
+            audit=on_node(node) if audited else None,
         )
 
 
@@ -211,6 +220,23 @@ def load_image(
     except subprocess.CalledProcessError as error:
         raise ClusterError(f"kind could not load the image {alias or name}") from error
     return alias or name
+
+
+@contextmanager
+def _config_file(settings: KindSettings, say: Callable[[str], None]) -> Iterator[Path]:
+    """The configuration that kind gets: the chosen one, with an audit log where one is wanted."""
+    if not settings.audited:
+        yield settings.config
+        return
+    audited = with_audit(yaml.safe_load(settings.config.read_text(encoding="utf-8")))
+    if audited is None:
+        say(f"no audit log: {settings.config} has settings of its own for the API server")
+        yield settings.config
+        return
+    with temporary_folder("kind") as folder:
+        file = folder / settings.config.name
+        file.write_text(yaml.safe_dump(audited), encoding="utf-8")
+        yield file
 
 
 def _delete(settings: KindSettings, cluster: KindCluster) -> None:

@@ -97,6 +97,11 @@ class ProbeSession:
         """Of the child process here."""
         return self._process.pid
 
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """The last lines that the agent wrote as errors, or `kubectl exec` about it."""
+        return tuple(self._errors)
+
     def ask(self, requests: Sequence[Request], deadline: float) -> list[Answer]:
         """Send requests and collect their answers.
 
