@@ -164,10 +164,14 @@ class Client:
         """
         target = f"{path}?{urlencode(query)}" if query else path
         response = self._exchange("GET", target, {"Accept": "*/*"}, None)
-        text = (response.data or b"").decode(errors="replace")
+        text = str((response.data or b"").decode(errors="replace"))
         if response.status not in (200, 204):
-            raise RequestError(f"GET {target}", int(response.status), text.strip()[:500])
-        return str(text)
+            try:
+                said = str(json.loads(text)["message"])
+            except (ValueError, LookupError, TypeError):
+                said = text.strip()[:500]
+            raise RequestError(f"GET {target}", int(response.status), said)
+        return text
 
     def _exchange(
         self, method: str, target: str, headers: Mapping[str, str], body: Mapping[str, Any] | None

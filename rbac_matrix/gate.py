@@ -20,6 +20,7 @@ from rbac_matrix.deadline import poll
 from rbac_matrix.disagreements import load_disagreements
 from rbac_matrix.discovery import ResourceNotServedError, parse_definitions
 from rbac_matrix.errors import InputError, RbacMatrixError
+from rbac_matrix.failures.trouble import Trouble, nobody_looks, trouble_of
 from rbac_matrix.judges.request import RequestJudge
 from rbac_matrix.judges.review import ReviewJudge
 from rbac_matrix.judges.written_policy import PolicyJudge
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from rbac_matrix.admin import Admin
     from rbac_matrix.cases import Case
     from rbac_matrix.clusters.cluster import Cluster
+    from rbac_matrix.failures.trouble import WentWrong
     from rbac_matrix.manifests import ManifestObject
     from rbac_matrix.probe.session import ProbeSession
     from rbac_matrix.progress import Progress
@@ -73,13 +75,15 @@ class Gate:
         rests: The verdicts of each subject and scope beyond the declared cells.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a run
         self,
         cluster: Cluster,
         admin: Admin,
         scenarios: Mapping[Scenario, Sequence[Cell | Rest]],
         say: Callable[[str], None],
         progress: Progress | None = None,
+        *,
+        went_wrong: WentWrong = nobody_looks,
     ) -> None:
         """Check the scenarios against the cluster; nothing is applied yet.
 
@@ -90,6 +94,7 @@ class Gate:
                 subject can be asked in a scope.
             say: Takes one line of progress.
             progress: Is told how far each scenario is; None for nobody.
+            went_wrong: Is told of what fails, while everything of it is still on the cluster.
 
         Raises:
             InputError: A scenario speaks of a resource or a ClusterRole that the cluster does not
@@ -99,6 +104,8 @@ class Gate:
         self._admin = admin
         self._say = say
         self._progress = progress or Unwatched()
+        self._went_wrong = went_wrong
+        self._probes: dict[str, ProbeSession] = {}
         self._wanted = dict(scenarios)
         self.objects = Objects(admin, admin.discovery())
         baseline = load_baseline(admin.version())
@@ -115,7 +122,8 @@ class Gate:
         """Prepare what all scenarios need: namespaces, ServiceAccounts, probes, identities."""
         try:
             self._prepare()
-        except RbacMatrixError:
+        except RbacMatrixError as error:
+            self._went_wrong(Trouble("preparing", (str(error),)), self.objects)
             self.__exit__(None, None, None)
             self._cluster.check()
             raise
@@ -173,6 +181,12 @@ class Gate:
             self._progress.begin(Stage.SETTLE)
             self._settle(scenario)
             self._judge(scenario, cases)
+            self._look_at(scenario, cases)
+        except RbacMatrixError as error:
+            self._progress.begin(Stage.LOOK)
+            trouble = Trouble(scenario.name, (str(error),), probes=self._said_by_probes())
+            self._went_wrong(trouble, self.objects)
+            raise
         finally:
             self._progress.begin(Stage.REMOVE)
             self.objects.remove_since(mark)
@@ -197,6 +211,16 @@ class Gate:
             if case.not_asked:
                 verdict = not_asked(case.cell, case.expectation, case.not_asked)
                 self.verdicts[case.cell] = verdict
+
+    def _look_at(self, scenario: Scenario, cases: Sequence[Case]) -> None:
+        """Tell of what is wrong with a scenario's verdicts, if anything is."""
+        verdicts = (self.verdicts[case.cell] for case in cases)
+        if trouble := trouble_of(scenario.name, verdicts, self._said_by_probes()):
+            self._progress.begin(Stage.LOOK)
+            self._went_wrong(trouble, self.objects)
+
+    def _said_by_probes(self) -> dict[str, tuple[str, ...]]:
+        return {who: probe.errors for who, probe in self._probes.items()}
 
     def _serve_definitions(self, scenario: Scenario, *, wanted: bool) -> None:
         """Wait until what the scenario's own definitions add is served, or is gone again."""
@@ -260,6 +284,8 @@ class Gate:
             subject_probes(self._cluster, self._admin, self.objects, [*subjects, REVIEWER])
         )
         control = self._stack.enter_context(admin_probe(self._cluster.admin))
+        self._probes = {str(subject): probe for subject, probe in probes.items()}
+        self._probes["the admin"] = control
         self.review = ReviewJudge(probes[REVIEWER], ASK_DEADLINE)
         self.request = RequestJudge(probes, control, ASK_DEADLINE)
         for subject, probe in probes.items():

@@ -20,6 +20,7 @@ from _pytest.compat import NOTSET
 
 from rbac_matrix.discovery import recorded_discovery
 from rbac_matrix.errors import RbacMatrixError
+from rbac_matrix.failures.run import wants_audit, watch
 from rbac_matrix.progress import Stage
 from rbac_matrix.report.failure import SentenceRepr
 from rbac_matrix.report.junit import cell_properties, rest_properties
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from rbac_matrix.scenario import Scenario
     from rbac_matrix.verdict import Verdict
 
-pytest_plugins = ["rbac_matrix.offline_plugin"]
+pytest_plugins = ["rbac_matrix.offline_plugin", "rbac_matrix.failures.plugin"]
 
 PROVIDERS: Final = ("auto", "kind", "kubeconfig", "embedded", "none")
 PROBE_BASE_VARIABLE: Final = "RBAC_MATRIX_PROBE_BASE"
@@ -254,6 +255,7 @@ def kind_cluster(request: pytest.FixtureRequest) -> Iterator[KindCluster]:
             kubeconfig=Path(kubeconfig) if kubeconfig else None,
             logs=Path(report) / "kind-logs" if report else None,
             failed=lambda: bool(request.session.testsfailed),
+            audited=wants_audit(config),
         )
         # kind shows its own progress, and why it fails.
         with live_line(config).out_of_the_way(), uncaptured(config):
@@ -277,6 +279,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
             )
             say(f"cluster: {choice.provider} ({choice.reason})")
             running = stack.enter_context(_running(choice.provider, request, say))
+            watch(config).begin(running)
         yield running
 
 
@@ -331,7 +334,9 @@ def gate(cluster: Cluster, admin: Admin, request: pytest.FixtureRequest) -> Iter
         progress = live_line(request.config)
         with progress.during(Stage.PREPARE):
             request.config.stash[_REPORTED] = (cluster.provider, admin.version())
-            running = Gate(cluster, admin, wanted, printer(request.config), progress)
+            told = watch(request.config).went_wrong
+            say = printer(request.config)
+            running = Gate(cluster, admin, wanted, say, progress, went_wrong=told)
             request.config.stash[_GATE] = running
             stack.enter_context(running)
         yield running
@@ -381,7 +386,10 @@ def _running(
         recipe = probe_recipe(os.environ.get(PROBE_BASE_VARIABLE, ""))
         image = kind.load_image(running, probe_image or recipe, say)
         with kind.as_cluster(
-            running, keep=config.getoption("keep_cluster"), probe_image=image
+            running,
+            keep=config.getoption("keep_cluster"),
+            probe_image=image,
+            audited=wants_audit(config),
         ) as cluster:
             yield cluster
     elif provider == "kubeconfig":
@@ -393,7 +401,8 @@ def _running(
         from rbac_matrix.clusters.embedded import embedded_cluster  # noqa: PLC0415 - see above
 
         report = config.getoption("report_dir")
-        with embedded_cluster(say, Path(report) if report else None) as cluster:
+        logs = Path(report) if report else None
+        with embedded_cluster(say, logs, audited=wants_audit(config)) as cluster:
             yield cluster
 
 

@@ -19,6 +19,7 @@ class Stage(StrEnum):
     SETTLE = "settle"
     ASK = "ask"
     JUDGE = "judge"
+    LOOK = "looking at failures"
     REMOVE = "remove"
 
 

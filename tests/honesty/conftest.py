@@ -37,7 +37,12 @@ class Run:
     """One `pytest tests/access` with a temporary folder of its own, so that leftovers show."""
 
     def __init__(
-        self, root: Path, temporary: Path, environment: Mapping[str, str], options: Sequence[str]
+        self,
+        root: Path,
+        temporary: Path,
+        environment: Mapping[str, str],
+        options: Sequence[str],
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         """Start it; its output is read from now on."""
         self.temporary = temporary
@@ -47,7 +52,7 @@ class Run:
                 [*command, *options],
                 cwd=root,
                 env={**environment, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"},
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 # Its own group, as a shell gives each of its jobs.
@@ -203,7 +208,8 @@ def start_run(
 ) -> Iterator[Callable[..., Run]]:
     """Start a run with options; `temporary` gives it an earlier run's folder.
 
-    `environment` replaces or, where the value is None, takes away variables.
+    `environment` replaces or, where the value is None, takes away variables; `stdin` is a file
+    descriptor for its standard input.
     """
     runs: list[Run] = []
 
@@ -211,6 +217,7 @@ def start_run(
         *options: str,
         temporary: Path | None = None,
         environment: Mapping[str, str | None] | None = None,
+        stdin: int = subprocess.DEVNULL,
     ) -> Run:
         # A run that is broken on purpose is no news for the workflow that this one is part of.
         own = dict.fromkeys(("PYTEST_ADDOPTS", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"))
@@ -222,6 +229,7 @@ def start_run(
             temporary or tmp_path_factory.mktemp("run"),
             {name: value for name, value in variables.items() if value is not None},
             options,
+            stdin,
         )
         runs.append(run)
         return run

@@ -146,6 +146,18 @@ def test_text_is_a_message(server: ApiServer) -> None:
     assert Client(server.credentials).send("GET", "/x").message == "404 page not found"
 
 
+def test_a_log_is_read_as_it_is(server: ApiServer) -> None:
+    """Whole, whatever it looks like; where it is refused, the error has the server's sentence."""
+    server.answer = "{not JSON}\n" * 100
+    log = Client(server.credentials).text("/log", query={"tailLines": "100"})
+
+    assert log == server.answer
+    assert server.line == "GET /log?tailLines=100"
+    server.status, server.answer = 403, json.dumps({"message": FORBIDDEN})
+    with pytest.raises(RequestError, match="GET /log: 403: pods is forbidden"):
+        Client(server.credentials).text("/log")
+
+
 def test_warnings_are_read(server: ApiServer) -> None:
     """Each Warning header of an answer is kept."""
     server.warnings = ('299 - "v1 Endpoints is deprecated"', '299 - "second"')

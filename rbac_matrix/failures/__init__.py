@@ -1,0 +1,1 @@
+"""What a failed run leaves behind to look at, and looking around while the cluster is up."""
