@@ -12,6 +12,7 @@ from urllib.parse import quote
 from rbac_matrix.client import RequestError
 from rbac_matrix.deadline import poll
 from rbac_matrix.errors import RbacMatrixError
+from rbac_matrix.interrupts import interrupts_wait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,17 +70,15 @@ class Objects:
         labelled = {**body, "metadata": {**metadata, "labels": labels}}
         resource = self._resource_of(body, source)
         collection = _collection(resource, metadata.get("namespace"))
+        # Whether an interrupt comes while the server answers or after: what is created is noted.
+        interrupts: list[int] = []
         try:
-            self._admin.request("POST", collection, labelled, query={"fieldValidation": "Strict"})
-        except RequestError as error:
-            if error.status == CONFLICT:
-                raise ObjectsError(
-                    f"{source}: {body['kind']} {metadata['name']!r} exists already and was not "
-                    f"created by this suite (it has no label {SELECTOR}); it is left alone: "
-                    "rename yours, or use a cluster of your own"
-                ) from None
-            raise ObjectsError(f"{source}: the server refuses it: {error}") from error
-        self._created.append(f"{collection}/{quote(metadata['name'], safe='')}")
+            with interrupts_wait() as interrupts:
+                self._post(collection, labelled, source)
+                self._created.append(f"{collection}/{quote(metadata['name'], safe='')}")
+        finally:
+            if interrupts:
+                raise KeyboardInterrupt
 
     def get(
         self, resource: ServedResource, namespace: str | None, name: str
@@ -172,6 +171,18 @@ class Objects:
             ]
         self._delete(found)
         return found
+
+    def _post(self, collection: str, body: Mapping[str, Any], source: str) -> None:
+        try:
+            self._admin.request("POST", collection, body, query={"fieldValidation": "Strict"})
+        except RequestError as error:
+            if error.status == CONFLICT:
+                raise ObjectsError(
+                    f"{source}: {body['kind']} {body['metadata']['name']!r} exists already and was "
+                    f"not created by this suite (it has no label {SELECTOR}); it is left alone: "
+                    "rename yours, or use a cluster of your own"
+                ) from None
+            raise ObjectsError(f"{source}: the server refuses it: {error}") from error
 
     def _delete(self, paths: Sequence[str]) -> None:
         self._send_deletes(paths)

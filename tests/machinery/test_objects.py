@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -113,6 +114,36 @@ def test_what_is_created_carries_the_label(
         "app.kubernetes.io/managed-by": "rbac-matrix",
     }
     assert admin.requests == [f"POST {MAPS} {{'fieldValidation': 'Strict'}}"]
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["created", "refused"])
+def test_an_interrupt_loses_no_object(
+    taken: bool,  # noqa: FBT001 - a parameter
+    objects: Objects,
+    admin: MemoryAdmin,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C while the server answers is obeyed afterwards, and what was created is removed."""
+    if taken:
+        admin.kept["/api/v1/namespaces/default/configmaps/settings"] = config_map("settings")
+    answer = admin.request
+
+    def interrupted(*arguments: Any, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - passed on
+        answered = answer(*arguments, **options)
+        signal.raise_signal(signal.SIGINT)
+        return answered
+
+    def interrupted_before(*arguments: Any, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - passed on
+        signal.raise_signal(signal.SIGINT)
+        return answer(*arguments, **options)
+
+    monkeypatch.setattr(admin, "request", interrupted_before if taken else interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        objects.create(config_map("settings"), "here")
+
+    objects.remove_since(0)
+    assert len(admin.kept) == int(taken)
 
 
 def test_what_is_there_already_is_left_alone(objects: Objects, admin: MemoryAdmin) -> None:
