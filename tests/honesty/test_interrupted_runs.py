@@ -157,7 +157,9 @@ def test_an_api_server_that_dies_while_asked_is_never_a_pass(
     assert "kube-apiserver was killed by SIGKILL" in run.output
     assert "Traceback" not in run.output
     assert outcomes(tmp_path, FIRST) == {AS_EXPECTED}
-    assert outcomes(tmp_path, SECOND) == {NOT_ANSWERED}
+    # A review may have been answered before: of a question that nobody requests, it is enough.
+    requested = [record for record in cells(tmp_path, SECOND) if record["request"]]
+    assert {record["outcome"] for record in requested} == {NOT_ANSWERED}
     assert_nothing_is_left(run)
 
 
