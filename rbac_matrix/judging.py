@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rbac_matrix.verdict import Also, Evidence, judge
@@ -66,7 +65,9 @@ def decide(
         pool.shutdown(wait=False, cancel_futures=True)
     for subject, own in by_subject.items():
         opinions = zip(own, decided[subject], reviews.result()[subject], strict=True)
-        for case, by_policy, by_review in opinions:
+        for case, decision, by_review in opinions:
+            question = case.cell.question
+            by_policy = decision if decision.allowed else policy.denial(subject, question)
             evidence = Evidence(
                 by_policy,
                 by_review,
@@ -77,10 +78,7 @@ def decide(
                 _other_grant(case.cell, policy, by_policy, by_review),
                 also(case) if by_policy.allowed else None,
             )
-            verdict = judge(case.cell, case.expectation, evidence)
-            if not by_policy.allowed:
-                verdict = replace(verdict, nearest=policy.nearest(subject, case.cell.question))
-            yield verdict
+            yield judge(case.cell, case.expectation, evidence)
 
 
 def answers_to_come(cases: Sequence[Case], request: RequestJudge) -> int:

@@ -6,7 +6,7 @@ API server agrees is what the other providers find out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -161,18 +161,19 @@ def judge_offline(scenario: Scenario, stock: StockCluster) -> Judged:
             if not scenario.covers(Cell(scenario.name, subject, question))
         )
         asked = questions[subject] = (*declared, *rest)
-        for question, opinion in zip(asked, policy.opinions(subject, asked), strict=True):
+        for question, decision in zip(asked, policy.opinions(subject, asked), strict=True):
             expectation = expected.get(question)
-            if not opinion.allowed and not (expectation and expectation.status):
+            if not decision.allowed and not (expectation and expectation.status):
                 continue  # Denied, as all is that nothing speaks of: nearly every cell.
             cell = Cell(scenario.name, subject, question)
+            opinion = decision if decision.allowed else policy.denial(subject, question)
             if (grant := policy.grant(subject, question)) is not None:
                 rule, bound = policy.rule_line(grant), policy.subject_line(grant)
                 in_baseline = question in baseline and bound is None
                 allowed[cell] = Granted(grant, rule, bound, in_baseline)
             verdict = judge(cell, expectation or scenario.defaults[subject], Evidence(opinion))
             if not verdict.as_expected:
-                wrong.append(replace(verdict, nearest=policy.nearest(subject, question)))
+                wrong.append(verdict)
     return Judged(scenario, questions, allowed, tuple(wrong), policy)
 
 

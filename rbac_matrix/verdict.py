@@ -48,12 +48,12 @@ class Also:
     review: Opinion
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What was found out about a cell.
 
     Attributes:
-        policy: What the policy judge says.
+        policy: What the policy judge says; of a denial, the rule that comes nearest to granting it.
         review: What the review judge says; None where there is no cluster to ask.
         request: The request that asked it; None where no request may.
         answer: What the subject got; None where it was not requested.
@@ -89,7 +89,7 @@ class Evidence:
         return {name: opinion for name, opinion in asked.items() if opinion is not None}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """A cell, what was expected of it and what came.
 
@@ -99,7 +99,6 @@ class Verdict:
         outcome: How they compare.
         evidence: What the judges found; None where the cell was not asked.
         reason: For a cell that was not asked, why; for one not answered, what happened.
-        nearest: For a denied cell, the rule that comes nearest to granting it.
         documented: For a granted cell whose request is refused all the same, the documented reason:
             what else the request needs. The declared status is that of a request that is let
             through, so it is not compared then.
@@ -110,7 +109,6 @@ class Verdict:
     outcome: Outcome
     evidence: Evidence | None = None
     reason: str = ""
-    nearest: str = ""
     documented: str = ""
 
     @property
@@ -214,10 +212,9 @@ class Verdict:
                 for name, said in evidence.opinions.items()
             ]
         lines = []
-        if evidence.policy.allowed and evidence.policy.reason:
-            lines.append(f"granted:   {printable(evidence.policy.reason)}")
-        elif self.nearest:
-            lines.append(f"nearest:   {printable(self.nearest)}")
+        if evidence.policy.reason:
+            label = "granted:" if evidence.policy.allowed else "nearest:"
+            lines.append(f"{label:10} {printable(evidence.policy.because)}")
         if self.documented:
             lines.append(f"refused:   {printable(self.documented)}")
         if evidence.control is not None and self.outcome is Outcome.VACUOUS:

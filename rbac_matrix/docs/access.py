@@ -7,7 +7,6 @@ so is what every ServiceAccount may do.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rbac_matrix.accepted import access_of, lines_of
@@ -21,6 +20,7 @@ from rbac_matrix.scenario import built_in_samples, load_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from rbac_matrix.accepted import Access
     from rbac_matrix.cell import Cell, Question, Subject
@@ -390,22 +390,14 @@ def _nearest_of(policy: PolicyJudge, cells: Iterable[Cell]) -> tuple[Near, ...]:
     """What comes nearest to granting some cells; sentences that differ in their end are joined."""
     found: dict[tuple[str, Position | None], list[str]] = {}
     for cell in cells:
-        near = _near(policy, cell)
-        start, joint, end = near.sentence.rpartition(_NOT)
+        near = policy.denial(cell.subject, cell.question)
+        start, joint, end = near.reason.rpartition(_NOT)
         if not joint or "," in end:
-            start, end = near.sentence, ""
+            start, end = near.reason, ""
         ends = found.setdefault((start, near.at), [])
         if end and end not in ends:
             ends.append(end)
     return tuple(Near(_NOT.join((start, *ends)), at) for (start, at), ends in found.items())
-
-
-def _near(policy: PolicyJudge, cell: Cell) -> Near:
-    """The rule and its place, which the judge writes behind the sentence."""
-    text = policy.nearest(cell.subject, cell.question)
-    sentence, _, place = text.rpartition(" [")
-    file, _, line = place.removesuffix("]").rpartition(":")
-    return Near(sentence, Position(Path(file), int(line))) if sentence else Near(text, None)
 
 
 def _summaries(access: Mapping[Cell, Access], subject: Subject) -> Iterator[Summary]:

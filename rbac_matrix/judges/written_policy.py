@@ -32,30 +32,25 @@ class PolicyJudge:
             stock: The roles and bindings that the cluster has without them.
         """
         self._written = {found.at: found for found in written}
+        self._lines: dict[tuple[Position, str, int], Position] = {}
         self._policy = Policy.of(
             [*((found.body, found.at) for found in written), *((body, None) for body in stock)]
         )
 
     def opinions(self, subject: Subject, questions: Sequence[Question]) -> list[Opinion]:
-        """What RBAC says, with the grant that allows; a denial's reason is `nearest`."""
+        """What RBAC says, with the grant that allows; why it denies is for `denial` to say."""
         user, groups, grants = subject.username, subject.groups, self._policy.grant
         granted = (grants(user, groups, question) for question in questions)
-        return [
-            _DENIED if grant is None else Opinion(allowed=True, reason=self._granted(grant))
-            for grant in granted
-        ]
+        return [_DENIED if grant is None else self._granted(grant) for grant in granted]
 
-    def nearest(self, subject: Subject, question: Question) -> str:
-        """What comes nearest to granting a denied question, and where it is written.
+    def denial(self, subject: Subject, question: Question) -> Opinion:
+        """The opinion of a question that is denied, with what comes nearest to granting it.
 
         Takes longer than deciding, so it is asked only for what is shown.
         """
-        decision = self._policy.decide(subject.username, subject.groups, question)
-        nearest = decision.nearest
-        if nearest is None:
-            return ""
+        nearest = self._policy.nearest_rule(subject.username, subject.groups, question)
         place = self._line(nearest.origin, "rules", nearest.index)
-        return nearest.sentence + (f" [{place}]" if place else "")
+        return Opinion(allowed=False, reason=nearest.sentence, at=place)
 
     def may_say(self, subject: Subject, question: Question, reason: str) -> bool:
         """Whether a review may give this reason, going by the policy."""
@@ -78,13 +73,14 @@ class PolicyJudge:
         """The line of an entry of the object that is written somewhere; without one its first."""
         if origin is None or index is None or origin not in self._written:
             return origin
-        return self._written[origin].position((key, index))
+        entry = (origin, key, index)
+        if (found := self._lines.get(entry)) is None:
+            found = self._lines[entry] = self._written[origin].position((key, index))
+        return found
 
-    def _granted(self, grant: Grant) -> str:
+    def _granted(self, grant: Grant) -> Opinion:
         """The binding, the role and the rule that allow, with the rule's line."""
         rule, place = grant.rule, self.rule_line(grant) or grant.binding.origin
         through = f" (written in {rule.written_in})" if rule.written_in != str(grant.role) else ""
-        return (
-            f"{grant.binding} of {grant.role} to {grant.subject}, rule {rule.index + 1}{through}"
-            + (f" [{place}]" if place else "")
-        )
+        reason = f"{grant.binding} of {grant.role} to {grant.subject}, rule {rule.index + 1}"
+        return Opinion(allowed=True, reason=f"{reason}{through}", at=place)

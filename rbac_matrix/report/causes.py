@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rbac_matrix.errors import Position
 from rbac_matrix.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rbac_matrix.errors import Position
     from rbac_matrix.scenario import Expectation
     from rbac_matrix.verdict import Verdict
 
 _FIRST: Final = (Outcome.UNEXPECTEDLY_ALLOWED, Outcome.UNEXPECTEDLY_DENIED)
 """Who may do too much comes first, then who may do too little, then what is neither."""
-_PLACE: Final = re.compile(r" \[([^\[\]]+):([0-9]+)\]$")
-"""The place that the text of a rule ends with, where a person wrote it."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +90,7 @@ def rule_of(verdict: Verdict) -> Rule:
 
     What was not answered has none: no rule is to blame.
     """
-    if verdict.outcome is Outcome.NOT_ANSWERED:
+    if verdict.evidence is None or verdict.outcome is Outcome.NOT_ANSWERED:
         return Rule("", None, grants=False)
-    grants = bool(verdict.evidence and verdict.evidence.policy.allowed)
-    text = verdict.evidence.policy.reason if verdict.evidence and grants else verdict.nearest
-    written = _PLACE.search(text)
-    if written is None:
-        return Rule(text, None, grants)
-    at = Position(Path(written[1]).absolute(), int(written[2]))
-    return Rule(text[: written.start()], at, grants)
+    said = verdict.evidence.policy
+    return Rule(said.reason, said.at, grants=bool(said.allowed))

@@ -102,7 +102,7 @@ def reason(change: Change, judged: Judged) -> str:
     """What grants a change now, or what comes nearest to granting it, and where that is written."""
     cell = change.cells[0]
     if change.kind == DENIED:
-        return printable(judged.policy.nearest(cell.subject, cell.question))
+        return printable(judged.policy.denial(cell.subject, cell.question).because)
     return granted(change, judged, str)
 
 

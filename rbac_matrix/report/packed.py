@@ -26,6 +26,7 @@ _TABLES: Final = ("scenarios", "subjects", "scopes", "questions")
 _IN_THE_ROW: Final = frozenset(
     ("scenario", "subject", "group", "resource", "subresource", "name", "namespace", "path")
 )
+_ELSEWHERE: Final = frozenset(("verb", "state", "cause", "judges", "request"))
 _FIRST_PLACEHOLDER: Final = 0xE000  # for private use, so not printable: no text has it
 
 
@@ -81,12 +82,14 @@ class Entry:
         row: Where it stands.
         verb: Its column.
         state: One of `STATES`.
+        cause: The number of the cause that it shares with others; None where it is not wrong.
         texts: Everything else that the record says, by its key; safe to look at.
     """
 
     row: Row
     verb: str
     state: str
+    cause: int | None
     texts: Mapping[str, str]
 
 
@@ -186,10 +189,12 @@ def _entry(record: Mapping[str, Any]) -> Entry:
     )
     texts = {judge: record["judges"].get(judge, "") for judge in JUDGES}
     for key, value in record.items():
-        if key not in _IN_THE_ROW and key not in ("verb", "state", "judges", "request"):
+        if key in ("declared", "manifest"):
+            texts[key] = f"{value['file']}:{value['line']}" if value else ""
+        elif key not in _IN_THE_ROW and key not in _ELSEWHERE:
             texts[key] = value if isinstance(value, str) else json.dumps(value)
     texts["request_line"] = record["request"]
-    return Entry(row, record["verb"], record["state"], texts)
+    return Entry(row, record["verb"], record["state"], record["cause"] or None, texts)
 
 
 def _own_files(found: Iterable[Entry]) -> dict[str, str]:

@@ -1,20 +1,15 @@
-"""What is wrong, a problem for each cause: the cells that one line of a manifest let go wrong."""
+"""The causes of what is wrong as the page tells them: cells, by their rows, and rules."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rbac_matrix.report.packed import Entry, Row
-
-_FIRST: Final = ("unexpectedly allowed", "unexpectedly denied")
-"""Who may do too much comes first, then who may do too little, then what is neither."""
-_PLACE: Final = re.compile(r" \[[^\[\]]+:[0-9]+\]$")
 
 
 @dataclass(frozen=True)
@@ -44,9 +39,9 @@ class Problem:
 
     @property
     def rules(self) -> list[str]:
-        """The rules that grant them or come nearest, without the place where they are written."""
+        """The rules that grant them or come nearest."""
         texts = [each.texts["granted"] or each.texts["nearest"] for _, each in self.cells]
-        return list(dict.fromkeys(_PLACE.sub("", text) for text in texts if text))
+        return list(dict.fromkeys(filter(None, texts)))
 
     @property
     def rows(self) -> list[tuple[Row, list[tuple[int, Entry]]]]:
@@ -55,15 +50,9 @@ class Problem:
 
 
 def problems(found: Sequence[Entry]) -> list[Problem]:
-    """The wrong ones of all cells, by cause."""
-    causes: dict[tuple[str, ...], list[tuple[int, Entry]]] = {}
+    """The wrong ones of all cells, by the causes that `causes` has numbered."""
+    causes: dict[int, list[tuple[int, Entry]]] = {}
     for number, entry in enumerate(found):
-        if entry.state == "wrong":
-            said = (entry.texts[key] for key in ("outcome", "manifest", "declared", "why"))
-            cause = (entry.row.scenario, entry.row.subject, *said)
-            causes.setdefault(cause, []).append((number, entry))
-    order = {outcome: place for place, outcome in enumerate(_FIRST)}
-    return sorted(
-        (Problem(tuple(cells)) for cells in causes.values()),
-        key=lambda problem: order.get(problem.outcome, len(order)),
-    )
+        if entry.cause is not None:
+            causes.setdefault(entry.cause, []).append((number, entry))
+    return [Problem(tuple(causes[number])) for number in sorted(causes)]

@@ -28,8 +28,7 @@ def rest_failure(wrong: Sequence[Verdict]) -> tuple[str, str]:
         headline = f"{headline}, and {len(wrong) - 1} more of {cell.subject.name} there"
     lines = []
     for verdict in wrong[:SHOWN]:
-        granted = verdict.evidence.policy.reason if verdict.evidence else ""
-        because = printable(granted or verdict.nearest)
+        because = printable(verdict.evidence.policy.because) if verdict.evidence else ""
         lines.append(f"{verdict.sentence}: {because}" if because else verdict.sentence)
     if len(wrong) > SHOWN:
         lines.append(f"... and {len(wrong) - SHOWN} more: see verdicts.json (--report-dir)")

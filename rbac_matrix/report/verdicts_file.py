@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from rbac_matrix.cell import PathQuestion
+from rbac_matrix.report.causes import causes
 from rbac_matrix.verdict import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection
     from datetime import datetime
     from pathlib import Path
 
     from rbac_matrix.cell import Question
+    from rbac_matrix.errors import Position
     from rbac_matrix.verdict import Verdict
 
-SCHEMA: Final = "rbac-matrix/verdicts/v1"
+SCHEMA: Final = "rbac-matrix/verdicts/v2"
 FILE: Final = "verdicts.json"
-_WRITTEN_AT: Final = re.compile(r"\[([^\[\]]+:[0-9]+)\]$")
-"""The place that the text of a rule ends with, where a person wrote it."""
 
 
 def verdicts_document(
-    provider: str, kubernetes_version: str, verdicts: Iterable[Verdict], ended: datetime
+    provider: str, kubernetes_version: str, verdicts: Collection[Verdict], ended: datetime
 ) -> dict[str, Any]:
     """The content of the file; it holds no token and nothing that a subject could read.
 
@@ -34,12 +34,16 @@ def verdicts_document(
         verdicts: One a cell.
         ended: When the run ended, with a time zone.
     """
+    found = enumerate(causes(verdicts), 1)
+    numbers = {id(verdict): number for number, cause in found for verdict in cause.verdicts}
+    # A few hundred lines decide tens of thousands of cells.
+    place = functools.cache(_place)
     return {
         "schema": SCHEMA,
         "provider": provider,
         "kubernetes_version": kubernetes_version,
         "ended": ended.isoformat(timespec="seconds"),
-        "cells": [_record(verdict) for verdict in verdicts],
+        "cells": [_record(verdict, numbers.get(id(verdict)), place) for verdict in verdicts],
     }
 
 
@@ -62,12 +66,16 @@ def write_verdicts(folder: Path, document: dict[str, Any]) -> Path:
     return file
 
 
-def _record(verdict: Verdict) -> dict[str, Any]:
+def _record(
+    verdict: Verdict, cause: int | None, place: Callable[[Position], dict[str, Any]]
+) -> dict[str, Any]:
     cell, expectation, answer = verdict.cell, verdict.expectation, verdict.answer
     evidence = verdict.evidence
-    opinions = evidence.opinions if evidence else {}
-    granted = evidence.policy.reason if evidence and evidence.policy.allowed else ""
-    written_at = _WRITTEN_AT.search(granted or verdict.nearest)
+    judges = {name: str(opinion) for name, opinion in evidence.opinions.items()} if evidence else {}
+    granted = nearest = None
+    if rule := evidence and evidence.policy:
+        judges["policy"] = rule.said  # Why is said beside it.
+        granted, nearest = (rule.reason, None) if rule.allowed else (None, rule.reason)
     return {
         "id": cell.id,
         "scenario": cell.scenario,
@@ -76,13 +84,13 @@ def _record(verdict: Verdict) -> dict[str, Any]:
         "state": _state(verdict),
         "expected": expectation.status or 403,
         "why": expectation.why,
-        "declared": str(expectation.at),
+        "declared": place(expectation.at),
         "outcome": str(verdict.outcome),
         "sentence": verdict.sentence,
-        "judges": {name: str(opinion) for name, opinion in opinions.items()},
+        "judges": judges,
         "granted": granted or None,
-        "nearest": verdict.nearest or None,
-        "manifest": written_at[1] if written_at else None,
+        "nearest": nearest or None,
+        "manifest": place(rule.at) if rule and rule.at else None,
         "documented": verdict.documented or None,
         "not_requested": evidence.not_requested or None if evidence else None,
         "request": verdict.request.line if verdict.request else None,
@@ -90,7 +98,12 @@ def _record(verdict: Verdict) -> dict[str, Any]:
         "answer": str(answer.answer_class) if answer else None,
         "status": answer.status if answer else None,
         "message": answer.message if answer else verdict.reason,
+        "cause": cause,
     }
+
+
+def _place(at: Position) -> dict[str, Any]:
+    return {"file": at.shown, "line": at.line}
 
 
 def _state(verdict: Verdict) -> str:

@@ -107,7 +107,7 @@ def test_a_policy_judge_that_sees_no_bindings(
         "policy says denied, review says allowed, request says allowed"
     }
     explanation = found[f"log-exporter-sa:{LIST_PODS}"].explanation
-    assert "policy:    denied\n" in explanation
+    assert "policy:    denied: ClusterRole log-exporter-cr grants it, but no bind" in explanation
     assert (
         'review:    allowed: RBAC: allowed by ClusterRoleBinding "log-exporter-rb"' in explanation
     )

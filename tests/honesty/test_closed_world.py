@@ -395,19 +395,19 @@ def test_exactly_what_a_change_grants_turns_red(name: str, asked: Asked) -> None
 def test_the_grant_is_named(name: str, asked: Asked) -> None:
     """The binding, the role, whom it is bound to, and the line of the manifest."""
     change = CHANGES[name]
-    place = ""
+    place = None
     if change.at:
         file = asked.scenarios[name].file.parent / "manifests" / name / change.at
         lines = file.read_text().splitlines()
         (line,) = [number for number, text in enumerate(lines, 1) if text.endswith("# here")]
-        place = f" [{Position(file, line)}]"
+        place = Position(file, line)
     for cell in change.cells:
         evidence = asked.rests[name][cell].evidence
 
         assert evidence is not None
         assert evidence.policy.reason.startswith(change.grant)
-        assert evidence.policy.reason.endswith(place)
-        assert f"granted:   {evidence.policy.reason}" in asked.rests[name][cell].explanation
+        assert evidence.policy.at == place
+        assert f"granted:   {evidence.policy.because}" in asked.rests[name][cell].explanation
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 CLERK: Final = Subject("team-a", "clerk")
 DENIED: Final = Expectation(None, "no line allows it to clerk", Position(Path("shop.yaml"), 9))
 ALLOWED: Final = Expectation(200, "For everybody.", Position(Path("baseline.yaml"), 5))
-GRANT: Final = "RoleBinding team-a/b of Role r to ServiceAccount team-a/clerk, rule 1 [role.yaml:7]"
-YES: Final = Opinion(allowed=True, reason=GRANT)
+RULE: Final = "RoleBinding team-a/b of Role r to ServiceAccount team-a/clerk, rule 1"
+ROLE: Final = Position(Path("role.yaml"), 7)
+GRANT: Final = f"{RULE} [role.yaml:7]"
+YES: Final = Opinion(allowed=True, reason=RULE, at=ROLE)
 NO: Final = Opinion(allowed=False, reason="")
 ENDED: Final = datetime(2026, 11, 22, 1, 50, tzinfo=UTC)
 METRICS: Final = PathQuestion("get", "/metrics")
@@ -46,11 +48,10 @@ def granted(question: Question) -> Verdict:
     return judge(Cell("shop", CLERK, question), DENIED, evidence)
 
 
-def refused(question: Question, expectation: Expectation = DENIED) -> Verdict:
+def refused(question: Question, expectation: Expectation = DENIED, policy: Opinion = NO) -> Verdict:
     """The verdict of a question that nothing grants."""
-    return judge(
-        Cell("shop", CLERK, question), expectation, Evidence(NO, NO, not_requested=NO_REQUEST)
-    )
+    evidence = Evidence(policy, NO, not_requested=NO_REQUEST)
+    return judge(Cell("shop", CLERK, question), expectation, evidence)
 
 
 def test_one_wrong_cell_is_told_with_its_grant() -> None:
@@ -67,17 +68,20 @@ def test_one_wrong_cell_is_told_with_its_grant() -> None:
 
 def test_several_wrong_cells_are_a_line_each() -> None:
     """The headline counts the others; what is denied names the nearest rule instead of a grant."""
-    nearest = "Role r grants get on leases, not list [role.yaml:7]"
-    denied = dataclasses.replace(refused(leases(), ALLOWED), nearest=nearest)
+    nearest = "Role r grants get on leases, not list"
+    denied = refused(leases(), ALLOWED, Opinion(allowed=False, reason=nearest, at=ROLE))
     wrong = [granted(METRICS), granted(leases("watch")), denied]
 
     headline, text = rest_failure(wrong)
 
     assert headline == "clerk may not get /metrics, but could (200), and 2 more of clerk there"
+    assert denied.sentence.endswith(
+        "may list leases.coordination.k8s.io in team-a, but nothing grants it"
+    )
     assert text.splitlines()[:3] == [
         f"clerk may not get /metrics, but could (200): {GRANT}",
         f"clerk may not watch leases.coordination.k8s.io in team-a, but could (200): {GRANT}",
-        f"clerk may list leases.coordination.k8s.io in team-a, but nothing grants it: {nearest}",
+        f"{denied.sentence}: {nearest} [role.yaml:7]",
     ]
 
 
@@ -141,14 +145,16 @@ RECORDS: Final[dict[str, tuple[Verdict, dict[str, Any]]]] = {
             "name": None,
             "namespace": None,
             "judges": {
-                "policy": f"allowed: {GRANT}",
+                "policy": "allowed",
                 "review": f"allowed: {GRANT}",
                 "request": "allowed: 200 ok",
             },
             "state": "wrong",
-            "granted": GRANT,
+            "granted": RULE,
             "nearest": None,
-            "manifest": "role.yaml:7",
+            "manifest": {"file": "role.yaml", "line": 7},
+            "declared": {"file": "shop.yaml", "line": 9},
+            "cause": 1,
             "not_requested": None,
             "request": "GET /x",
             "ask_again": "kubectl auth can-i get /metrics "
@@ -156,7 +162,7 @@ RECORDS: Final[dict[str, tuple[Verdict, dict[str, Any]]]] = {
         },
     ),
     "a-resource": (
-        dataclasses.replace(refused(leases(), ALLOWED), nearest="Role r grants get [role.yaml:7]"),
+        refused(leases(), ALLOWED, Opinion(allowed=False, reason="Role r grants get", at=ROLE)),
         {
             "id": "shop:clerk:team-a:list:leases.coordination.k8s.io",
             "path": None,
@@ -168,13 +174,13 @@ RECORDS: Final[dict[str, tuple[Verdict, dict[str, Any]]]] = {
             "outcome": "unexpectedly denied",
             "state": "wrong",
             "granted": None,
-            "nearest": "Role r grants get [role.yaml:7]",
-            "manifest": "role.yaml:7",
+            "nearest": "Role r grants get",
+            "manifest": {"file": "role.yaml", "line": 7},
         },
     ),
     "what-is-as-expected": (
         judge(Cell("shop", CLERK, METRICS), ALLOWED, Evidence(YES, YES)),
-        {"state": "allowed", "granted": GRANT, "outcome": "as expected"},
+        {"state": "allowed", "granted": RULE, "outcome": "as expected", "cause": None},
     ),
     "what-is-not-requested": (
         refused(leases("escalate")),

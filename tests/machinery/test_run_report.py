@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +33,8 @@ from rbac_matrix.report.grid import SHOWN_ROWS, Mark, make_grid
 from rbac_matrix.report.harmless import harmless, speaks_unicode
 from rbac_matrix.report.junit import cell_properties, rest_properties
 from rbac_matrix.report.markdown import LIMIT, append_summary, summary_of
+from rbac_matrix.report.packed import entries
+from rbac_matrix.report.problems import problems
 from rbac_matrix.report.run_report import RunReport, peak_memory
 from rbac_matrix.report.screen import (
     SHOWN_CAUSES,
@@ -42,6 +45,7 @@ from rbac_matrix.report.screen import (
     sentence_lines,
 )
 from rbac_matrix.report.terminal import counts, time_line
+from rbac_matrix.report.verdicts_file import verdicts_document
 from rbac_matrix.requests import Request
 from rbac_matrix.scenario import Expectation, Scenario, load_scenario
 from rbac_matrix.verdict import Evidence, Outcome, Verdict, judge, not_asked
@@ -172,14 +176,13 @@ def judged(scenario: Scenario, cell: Cell, expectation: Expectation) -> Verdict:
     """The verdict of a cell that the cluster answers as the manifests say."""
     policy = PolicyJudge(scenario.objects, [])
     (opinion,) = policy.opinions(cell.subject, [cell.question])
+    if not opinion.allowed:
+        opinion = policy.denial(cell.subject, cell.question)
     evidence = Evidence(opinion, opinion)
     if opinion.allowed:
         asked = Request("GET", f"/{cell.question.verb}"), Answer(200), Answer(200)
         evidence = Evidence(opinion, opinion, *asked)
-    verdict = judge(cell, expectation, evidence)
-    if not opinion.allowed:
-        verdict = replace(verdict, nearest=policy.nearest(cell.subject, cell.question))
-    return verdict
+    return judge(cell, expectation, evidence)
 
 
 def check(name: str, text: str, folder: Path) -> None:
@@ -265,16 +268,27 @@ def test_cells_that_were_not_answered_are_one_cause(shop: RunReport) -> None:
     """A probe that died is no fault of a rule, and is told once."""
     dead = Opinion(None, "the probe ended with code -9")
     verdicts = [
-        judge(each.cell, each.expectation, Evidence(Opinion(allowed=False, reason=""), dead))
+        judge(each.cell, each.expectation, Evidence(Opinion(allowed=False, reason=why), dead))
         for each in shop.verdicts
+        for why in [f"a rule of {each.cell.question}"]
         if each.cell.subject.name == "guard" and each.expectation.status is None
     ]
-    verdicts = [replace(each, nearest=f"a rule of {each.cell.question}") for each in verdicts]
 
     (cause,) = replace(shop, verdicts=verdicts).causes
 
     assert len(cause.verdicts) == len(verdicts) > 10
     assert cause.rule.text == ""
+
+
+def test_the_page_tells_the_same_causes(shop: RunReport) -> None:
+    """In the same order and with the same cells, by the number that each wrong cell has."""
+    ended = datetime(2026, 11, 22, tzinfo=UTC)
+    cells = verdicts_document("embedded", "v1.36.3", shop.verdicts, ended)["cells"]
+
+    told = [{entry.texts["id"] for _, entry in one.cells} for one in problems(entries(cells))]
+
+    assert told == [{verdict.cell.id for verdict in cause.verdicts} for cause in shop.causes]
+    assert len(told) > 2
 
 
 def test_a_wildcard_does_not_fill_the_grid(shop: RunReport) -> None:
@@ -417,7 +431,6 @@ def test_annotations_are_no_more_than_github_shows(shop: RunReport, tmp_path: Pa
                     expectation=replace(
                         verdict.expectation, at=Position(tmp_path / "a.yaml", line)
                     ),
-                    nearest="",
                     evidence=Evidence(Opinion(allowed=False, reason="")),
                 )
                 for verdict in first.verdicts
@@ -504,7 +517,8 @@ def hostile() -> RunReport:
     who = Subject(EVIL, f"::{EVIL}")
     at = Position(Path(f"/repository/{EVIL},x:y%.yaml"), 3)
     expectation = Expectation(None, EVIL, at)
-    granted = Opinion(allowed=True, reason=f"RoleBinding {EVIL} [/repository/{EVIL[:20]}:7]")
+    rule = Position(Path(f"/repository/{EVIL[:20]}"), 7)
+    granted = Opinion(allowed=True, reason=f"RoleBinding {EVIL}", at=rule)
     scenario = Scenario(
         name=EVIL, title=EVIL, file=at.file, objects=(), namespaces=(EVIL,), subjects=(who,),
         resources={}, expectations={}, defaults={}, samples={},

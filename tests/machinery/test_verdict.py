@@ -511,38 +511,39 @@ def test_a_path_is_judged_like_a_resource(
     )
 
 
-GRANTED: Final = "RoleBinding default/all of Role all to Group g, rule 1 [role.yaml:7]"
-NEAREST: Final = "Role all grants get on jobs.batch, not delete [role.yaml:3]"
+GRANTED: Final = "RoleBinding default/all of Role all to Group g, rule 1"
+NEAREST: Final = "Role all grants get on jobs.batch, not delete"
+ROLE: Final = Position(Path("role.yaml"), 7)
 
 
-def explained(evidence: Evidence, expectation: Expectation, nearest: str = "") -> list[str]:
-    """The names of the lines of an explanation that say what decided."""
-    verdict = dataclasses.replace(judge(cell(), expectation, evidence), nearest=nearest)
-    lines = verdict.explanation.splitlines()
+def explained(evidence: Evidence, expectation: Expectation) -> list[str]:
+    """The lines of an explanation that say what decided."""
+    lines = judge(cell(), expectation, evidence).explanation.splitlines()
     return [line for line in lines if line.startswith(("granted:", "nearest:", "policy:"))]
 
 
 def test_an_explanation_names_the_grant_or_the_nearest_rule() -> None:
     """What allowed it, or what would have had to say more."""
-    by_role = Opinion(allowed=True, reason=GRANTED)
+    by_role = Opinion(allowed=True, reason=GRANTED, at=ROLE)
     allowed = Evidence(by_role, Opinion(allowed=True, reason=""), REQUEST, Answer(200), Answer(200))
-    denied = Evidence(NO, NO, REQUEST, refusal(), Answer(200))
+    not_by_it = Opinion(allowed=False, reason=NEAREST, at=ROLE)
+    denied = Evidence(not_by_it, NO, REQUEST, refusal(), Answer(200))
 
-    assert explained(allowed, DENIED) == [f"granted:   {GRANTED}"]
-    assert explained(denied, ALLOWED, NEAREST) == [f"nearest:   {NEAREST}"]
-    assert explained(denied, ALLOWED) == []
+    assert explained(allowed, DENIED) == [f"granted:   {GRANTED} [role.yaml:7]"]
+    assert explained(denied, ALLOWED) == [f"nearest:   {NEAREST} [role.yaml:7]"]
+    assert explained(dataclasses.replace(denied, policy=NO), ALLOWED) == []
 
 
 def test_a_disagreement_shows_the_three_reasons_side_by_side() -> None:
     """The reader decides which judge is wrong, so none of them is called the grant."""
-    by_role = Opinion(allowed=True, reason=GRANTED)
+    by_role = Opinion(allowed=True, reason=GRANTED, at=ROLE)
     evidence = Evidence(by_role, NO, REQUEST, refusal(), Answer(200))
 
     lines = judge(cell(), DENIED, evidence).explanation.splitlines()
 
-    start = lines.index(f"policy:    allowed: {GRANTED}")
+    start = lines.index(f"policy:    allowed: {GRANTED} [role.yaml:7]")
     assert lines[start : start + 3] == [
-        f"policy:    allowed: {GRANTED}",
+        f"policy:    allowed: {GRANTED} [role.yaml:7]",
         "review:    denied",
         "request:   denied: 403 denied by RBAC",
     ]
@@ -555,7 +556,7 @@ def test_the_same_answer_for_another_reason_is_a_disagreement(expectation: Expec
     other = 'RBAC: allowed by ClusterRoleBinding "x" of ClusterRole "y" to Group "z"'
     by_other = Opinion(allowed=True, reason=other)
     evidence = Evidence(
-        Opinion(allowed=True, reason=GRANTED),
+        Opinion(allowed=True, reason=GRANTED, at=ROLE),
         by_other,
         REQUEST,
         Answer(200),
@@ -569,7 +570,7 @@ def test_the_same_answer_for_another_reason_is_a_disagreement(expectation: Expec
     assert verdict.sentence.endswith(
         "the judges disagree: the review names a grant that the policy does not see"
     )
-    assert f"policy:    allowed: {GRANTED}" in verdict.explanation
+    assert f"policy:    allowed: {GRANTED} [role.yaml:7]" in verdict.explanation
     assert f"review:    allowed: {other}" in verdict.explanation
 
 
@@ -639,10 +640,9 @@ def test_no_reason_reaches_a_terminal_unchecked(
 ) -> None:
     """What a judge or a manifest says passes through `printable` too, wherever it is shown."""
     evil = "\x1b[2J\nFAILED nothing"
-    said = Opinion(allowed, evil)
+    said = Opinion(allowed, evil, Position(Path(evil), 1))
     for other in (said, YES, NO):
         verdict = judge(cell(), DENIED, Evidence(said, other, not_requested=evil))
-        shown = dataclasses.replace(verdict, nearest=evil)
-        for text in (shown.sentence, shown.explanation, *rest_failure([shown, shown])):
+        for text in (verdict.sentence, verdict.explanation, *rest_failure([verdict, verdict])):
             assert "\x1b" not in text
             assert "\nFAILED" not in text

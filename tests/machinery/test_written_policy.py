@@ -41,5 +41,8 @@ def test_grant_and_nearest_rule_have_the_line_of_the_rule(tmp_path: Path) -> Non
     pods = ResourceName("", "pods")
     got, listed = (ResourceQuestion(verb, pods, "default") for verb in ("get", "list"))
 
-    assert judge.opinions(CLERK, [got])[0].reason.endswith(f"rule 2 [{file}:8]")
-    assert judge.nearest(CLERK, listed) == f"Role clerk grants get on pods, not list [{file}:8]"
+    granted, denied = judge.opinions(CLERK, [got])[0], judge.denial(CLERK, listed)
+
+    assert granted.because.endswith(f"rule 2 [{file}:8]")
+    assert str(denied) == f"denied: Role clerk grants get on pods, not list [{file}:8]"
+    assert granted.at == denied.at == Position(file, 8)

@@ -128,10 +128,8 @@ def _cell(number: int) -> dict[str, Any]:
     allowed = not wrong and scope == "bystander" and number // 32 % 41 < 3
     scenario, user = f"scenario-{subject // 2}", f"robot-{subject}"
     where = f"in {scope}" if scope else "at cluster scope"
-    said = "allowed: " if wrong or allowed else "denied"
-    granted = (
-        f"RoleBinding {scope}/robots of Role robots, rule 1 [manifests/{scenario}/role.yaml:7]"
-    )
+    said = "allowed" if wrong or allowed else "denied"
+    granted = f"RoleBinding {scope}/robots of Role robots, rule 1" if said == "allowed" else ""
     status = 200 if wrong or allowed else 403
     return {
         "id": f"{scenario}:{user}:{scope or '-'}:{verb}:{resource}.example.com",
@@ -147,13 +145,13 @@ def _cell(number: int) -> dict[str, Any]:
         "state": "wrong" if wrong else "allowed" if allowed else "denied",
         "expected": 200 if allowed else 403,
         "why": f"no line allows it to {user} (default deny)",
-        "declared": f"tests/access/{scenario}.yaml:{subject + 10}",
+        "declared": {"file": f"tests/access/{scenario}.yaml", "line": subject + 10},
         "outcome": "unexpectedly allowed" if wrong else "as expected",
         "sentence": f"{user} may not {verb} {resource}.example.com {where} ({status})",
         "judges": dict.fromkeys(("policy", "review", "request"), said),
-        "granted": granted if status == 200 else None,
+        "granted": granted or None,
         "nearest": f"no rule of any role that is bound to it speaks of {resource}",
-        "manifest": f"manifests/{scenario}/role.yaml:7" if status == 200 else None,
+        "manifest": {"file": f"manifests/{scenario}/role.yaml", "line": 7} if granted else None,
         "documented": None,
         "not_requested": None,
         "request": f"GET /apis/example.com/v1/{resource}/sample",
@@ -161,4 +159,5 @@ def _cell(number: int) -> dict[str, Any]:
         "answer": "ok" if status == 200 else "denied by RBAC",
         "status": status,
         "message": f'{resource} "sample" is forbidden to {user}',
+        "cause": subject // 4 + 1 if wrong else None,
     }

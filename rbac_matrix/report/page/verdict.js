@@ -70,17 +70,17 @@ function bar(cell, cells) {
 function rule(found) {
   const text = found.granted || found.nearest;
   if (!text) return "";
-  const short = found.manifest && text.endsWith(` [${found.manifest}]`) ? text.slice(0, -found.manifest.length - 3) : text;
-  return part(found.granted ? "Granted by" : "Nearest rule", found.manifest && place(found.manifest), line(short));
+  return part(found.granted ? "Granted by" : "Nearest rule", found.manifest && place(found.manifest), line(text));
 }
 
 function judges(found) {
   const rows = Object.entries(JUDGES).map(([field, name]) => {
     const [, said, reason] = /^(allowed|denied|no answer)?(?:: )?(.*)$/.exec(found[field]);
+    const why = reason || (field === "policy" && (found.granted || found.nearest));
     const missing = found[field] ? "" : found.not_requested || (field === "request" ? "not requested" : "not asked");
     const state = { allowed: ALLOWED, denied: DENIED }[said] ?? NOT_ASKED;
     const shown = element("td", { class: `said ${className(state)}` }, symbol(state), " ", said ?? "–");
-    return element("tr", {}, element("th", { scope: "row" }, name), shown, element("td", {}, bdi(reason || missing)));
+    return element("tr", {}, element("th", { scope: "row" }, name), shown, element("td", {}, bdi(why || missing)));
   });
   const head = ["Judge", "Says", "Why"].map((name) => element("th", { scope: "col" }, name));
   const caption = element("caption", { class: "unseen" }, "What each judge says");
