@@ -287,6 +287,8 @@ def _bad(at: Position) -> InputError:
 ALLOWED: Final = "newly allowed"
 DENIED: Final = "newly denied"
 REGRANTED: Final = "granted by another"
+KINDS: Final = (ALLOWED, DENIED, REGRANTED)
+"""What can happen to access, first what is to be looked at first."""
 
 
 @dataclass(frozen=True)
@@ -330,8 +332,7 @@ def changes(before: Mapping[Cell, Access], after: Mapping[Cell, Access]) -> list
             found.setdefault((DENIED, access), []).append(cell)
         elif after[cell].by != access.by:
             found.setdefault((REGRANTED, after[cell]), []).append(cell)
-    order = (ALLOWED, DENIED, REGRANTED)
     return sorted(
         (Change(kind, access, tuple(cells)) for (kind, access), cells in found.items()),
-        key=lambda change: (order.index(change.kind), change.sentence, change.access.by),
+        key=lambda change: (KINDS.index(change.kind), change.sentence, change.access.by),
     )

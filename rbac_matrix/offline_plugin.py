@@ -10,8 +10,8 @@ import pytest
 from rbac_matrix.errors import InputError, RbacMatrixError
 from rbac_matrix.recorded import NEWEST
 from rbac_matrix.report.failure import SentenceRepr
-from rbac_matrix.report.junit import judged_properties
-from rbac_matrix.report.output import show, write_summaries
+from rbac_matrix.report.junit import drift_properties, judged_properties
+from rbac_matrix.report.output import annotate, repository_of, show, show_changes, write_summaries
 from rbac_matrix.report.terminal import offline_counts, rest_failure
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rbac_matrix.offline import Judged, OfflineCase
     from rbac_matrix.report.drift import Drift
     from rbac_matrix.report.run_report import RunReport
+    from rbac_matrix.since import Comparison
     from rbac_matrix.verdict import Verdict
 
 TABLE_FILE: Final = "access-changes.md"
@@ -27,7 +28,8 @@ TABLE_FILE: Final = "access-changes.md"
 _JUDGED: Final = pytest.StashKey[dict["OfflineCase", "Judged"]]()
 _CASES: Final = pytest.StashKey[list["OfflineCase"]]()
 _WRITTEN: Final = pytest.StashKey[list[str]]()
-_TABLE: Final = pytest.StashKey[str]()
+_DRIFTS: Final = pytest.StashKey[list["Drift"]]()
+_COMPARISON: Final = pytest.StashKey["Comparison"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,8 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--base",
         default="",
         metavar="REV",
-        help="with --cluster none: show as a table what changed in the access since a git "
-        f"revision; --report-dir gets it as {TABLE_FILE}",
+        help="with --cluster none: show what changed in the access since a git revision, as a "
+        f"Markdown table unless on a terminal; --report-dir gets the table as {TABLE_FILE}",
     )
 
 
@@ -100,7 +102,10 @@ def drift(offline_case: OfflineCase, judged: Judged, request: pytest.FixtureRequ
     accepted = file.parent / "accepted" / f"{file.stem}.txt"
     if request.config.getoption("accept") and (said := accept(judged, accepted)):
         request.config.stash.setdefault(_WRITTEN, []).append(said)
-    return drift_of(judged, accepted)
+    found = drift_of(judged, accepted)
+    request.node.user_properties += drift_properties(found)
+    _drifts(request.config).append(found)
+    return found
 
 
 @pytest.hookimpl(wrapper=True)
@@ -121,18 +126,22 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Write the summaries; compare with the revision that `--base` names, and write the table."""
+    """Compare with the revision that `--base` names; write the table and the summaries."""
     config = session.config
-    write_summaries(_run_reports(config, every_cell=True, exit_code=int(exitstatus)), config)
-    if not config.getoption("base") or _CASES not in config.stash:
-        return
-    try:
-        config.stash[_TABLE] = table = _compare_with_base(config)
-    except RbacMatrixError as error:
-        pytest.exit(f"--base: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
-    if folder := config.getoption("report_dir"):
+    failed = ""
+    if config.getoption("base") and _CASES in config.stash:
+        try:
+            config.stash[_COMPARISON] = _compare_with_base(config)
+        except RbacMatrixError as error:
+            failed = f"--base: {error}"
+    comparison = config.stash.get(_COMPARISON, None)
+    reports = _run_reports(config, every_cell=True, exit_code=int(exitstatus))
+    write_summaries(reports, config, _drifts(config), comparison)
+    if comparison and (folder := config.getoption("report_dir")):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / TABLE_FILE).write_text(table, encoding="utf-8")
+        (Path(folder) / TABLE_FILE).write_text(_table(comparison, config), encoding="utf-8")
+    if failed:
+        pytest.exit(failed, returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's class is private
@@ -141,13 +150,17 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     A commit hook that finds nothing wrong waits for no grid.
     """
     grids = config.get_verbosity() > 0
-    for report in _run_reports(config, every_cell=grids):
+    reports = [*_run_reports(config, every_cell=grids)]
+    for report in reports:
         show(report, config, grids=grids)
     for line in config.stash.get(_WRITTEN, ()):
         terminalreporter.line(line)
-    if table := config.stash.get(_TABLE, ""):
-        terminalreporter.line("")
-        terminalreporter.write(table)
+    comparison = config.stash.get(_COMPARISON, None)
+    if comparison and terminalreporter.isatty:
+        show_changes(comparison, config)
+    elif comparison:  # Into a file, or on to a pull request.
+        terminalreporter.write(f"\n{_table(comparison, config)}")
+    annotate(reports, config, _drifts(config), comparison)
 
 
 def _cases(config: pytest.Config) -> list[OfflineCase]:
@@ -212,8 +225,19 @@ def _run_reports(
         )
 
 
-def _compare_with_base(config: pytest.Config) -> str:
-    """The table of what changed, for each version's newest."""
+def _drifts(config: pytest.Config) -> list[Drift]:
+    """What was compared with the accepted access."""
+    return config.stash.setdefault(_DRIFTS, [])
+
+
+def _table(comparison: Comparison, config: pytest.Config) -> str:
+    from rbac_matrix.report.changes import since_summary  # noqa: PLC0415 - only with --base
+
+    return since_summary(comparison, repository=repository_of(config))
+
+
+def _compare_with_base(config: pytest.Config) -> Comparison:
+    """What changed, on the newest of the versions that are judged."""
     from rbac_matrix.plugin import expectation_paths  # noqa: PLC0415 - it brings this module along
     from rbac_matrix.since import changes_since  # noqa: PLC0415 - only with --base
 

@@ -26,6 +26,7 @@ from rbac_matrix.report.failure import SentenceRepr
 from rbac_matrix.report.junit import cell_properties, rest_properties
 from rbac_matrix.report.output import (
     add_output_options,
+    annotate,
     live_line,
     printer,
     show,
@@ -166,8 +167,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section(f"measured on {provider} {version}")
         for line in measured.lines():
             terminalreporter.line(line)
-    for report in _run_reports(config):
+    reports = _run_reports(config)
+    for report in reports:
         show(report, config, grids=True)
+    annotate(reports, config)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -104,12 +104,23 @@ def revision(name: str, near: Path) -> Iterator[Revision]:
         RevisionError: There is no such revision, no repository, or no git.
     """
     top = _git(near, "rev-parse", "--show-toplevel").decode().rstrip("\n")
-    commit = _git(
-        near, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}",
-        refused=f"{name!r} is no revision of {top}; in a shallow clone it has to be fetched first",
-    )  # fmt: skip
+    commit = commit_of(name, near)
     with temporary_folder("revision") as folder:
-        yield Revision(name, commit.decode().strip(), folder, Path(top).resolve())
+        yield Revision(name, commit, folder, Path(top).resolve())
+
+
+def commit_of(name: str, near: Path) -> str:
+    """The full hash of a revision of the repository that a folder is in.
+
+    Raises:
+        RevisionError: There is no such revision, no repository, or no git.
+    """
+    found = _git(
+        near, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}",
+        refused=f"{name!r} is no revision of the repository of {near}; in a shallow clone it has "
+        "to be fetched first",
+    )  # fmt: skip
+    return found.decode().strip()
 
 
 def _git(folder: Path, *arguments: str, given: bytes = b"", refused: str = "") -> bytes:

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rbac_matrix.accepted import DENIED, access_of, changes
-from rbac_matrix.errors import InputError
+from rbac_matrix.accepted import KINDS, access_of
+from rbac_matrix.errors import InputError, Position
 from rbac_matrix.offline import judge_offline, stock_cluster
-from rbac_matrix.report.drift import Row, granted, reason, table
+from rbac_matrix.report.drift import differences, granted
 from rbac_matrix.revision import revision
 from rbac_matrix.scenario import built_in_samples, expectation_files, load_scenario
 from rbac_matrix.yaml_file import load_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from rbac_matrix.accepted import Access, Change
-    from rbac_matrix.cell import Cell
-    from rbac_matrix.errors import Position
+    from rbac_matrix.accepted import Change
     from rbac_matrix.offline import Judged
+    from rbac_matrix.report.drift import Difference, Reason
     from rbac_matrix.revision import Revision
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What changed since a revision.
+
+    Attributes:
+        base: The revision, as it was asked for.
+        commit: Its full hash.
+        differences: What is newly allowed, then what is newly denied, then what is granted by
+            another; within each by scenario.
+        notes: What could not be compared, and why.
+    """
+
+    base: str
+    commit: str
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...]
 
 
 def changes_since(
     base: str, judged: Sequence[Judged], paths: Sequence[Path], kubernetes_version: str
-) -> str:
-    """The changes of all scenarios since a revision, as a Markdown table.
+) -> Comparison:
+    """The changes of all scenarios since a revision.
 
     Both sides are judged by this code and on the same stock cluster, so that only the manifests
     and the subjects of the expectations files count.
@@ -45,12 +63,13 @@ def changes_since(
         before = dict(_judged_at(at_base, paths, kubernetes_version, notes))
         after = {each.scenario.name: each for each in judged}
         unread = {note.partition(":")[0] for note in notes}
-        rows = [
-            row
+        found = [
+            difference
             for name in sorted({*before, *after} - unread)
-            for row in _rows(name, before.get(name), after.get(name), at_base)
+            for difference in _differences(name, before.get(name), after.get(name), at_base)
         ]
-        return table(base, rows, notes)
+        found.sort(key=lambda each: KINDS.index(each.change.kind))
+        return Comparison(base, at_base.commit, tuple(found), tuple(notes))
 
 
 def _judged_at(
@@ -82,20 +101,18 @@ def _folders_of(at_base: Revision, file: Path) -> Iterator[Path]:
             yield at_base.there(file.parent / folder)
 
 
-def _rows(
+def _differences(
     name: str, before: Judged | None, after: Judged | None, at_base: Revision
-) -> Iterator[Row]:
-    old: dict[Cell, Access] = access_of(before) if before else {}
-    new: dict[Cell, Access] = access_of(after) if after else {}
-    for change in changes(old, new):
-        yield Row(name, change, _because(change, before, after, at_base))
+) -> list[Difference]:
+    access = access_of(before) if before else {}
+    allowed = before.allowed if before else {}
 
+    def there(places: Iterable[Position]) -> tuple[Position, ...]:
+        return tuple(Position(at_base.there(place.file), place.line) for place in places)
 
-def _because(change: Change, before: Judged | None, after: Judged | None, at_base: Revision) -> str:
-    def shown(place: Position) -> str:
-        return f"{at_base.name}:{at_base.relative(place.file)}:{place.line}"
+    def formerly(change: Change) -> Reason:
+        found = granted(access[change.cells[0]].by, change.cells, allowed)
+        at, beside = there(found.at), there(found.beside)
+        return replace(found, label="was", at=at, beside=beside, revision=at_base.name)
 
-    if change.kind == DENIED and before:
-        now = reason(change, after) if after else "the scenario is gone"
-        return f"{now}; was by {granted(change, before, shown)}"
-    return reason(change, after) if after else ""
+    return differences(name, access, after, formerly)

@@ -78,11 +78,13 @@ def causes(verdicts: Iterable[Verdict]) -> list[Cause]:
             why = (verdict.outcome, verdict.reason, rule.grants, rule.at or rule.text)
             key = (cell.scenario, cell.subject, verdict.expectation.at, why)
             found.setdefault(key, []).append(verdict)
-    order = {outcome: place for place, outcome in enumerate(_FIRST)}
-    return sorted(
-        (Cause(tuple(wrong)) for wrong in found.values()),
-        key=lambda cause: order.get(cause.first.outcome, len(order)),
-    )
+    told = (Cause(tuple(wrong)) for wrong in found.values())
+    return sorted(told, key=lambda cause: rank(cause.first))
+
+
+def rank(verdict: Verdict) -> int:
+    """How early a wrong cell is to be told; what is the same stays in its order."""
+    return _FIRST.index(verdict.outcome) if verdict.outcome in _FIRST else len(_FIRST)
 
 
 def rule_of(verdict: Verdict) -> Rule:

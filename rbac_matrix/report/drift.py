@@ -1,15 +1,15 @@
-"""What changed in the access of scenarios, as a failure and as a table for a pull request."""
+"""What changed in the access of scenarios, and which line of a manifest did it."""
 
 from __future__ import annotations
 
 import difflib
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rbac_matrix.accepted import (
+    ALLOWED,
     DENIED,
-    REGRANTED,
+    KINDS,
     access_of,
     changes,
     expand,
@@ -18,18 +18,108 @@ from rbac_matrix.accepted import (
     text_of,
 )
 from rbac_matrix.errors import InputError, Position
-from rbac_matrix.verdict import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from rbac_matrix.accepted import AcceptedLine, Change
+    from rbac_matrix.accepted import Access, Change
     from rbac_matrix.cell import Cell
-    from rbac_matrix.offline import Judged
+    from rbac_matrix.offline import Granted, Judged
 
 SHOWN: Final = 100
 """Changes shown; who changes more at once reads the files."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What grants access, or comes nearest to granting it.
+
+    Attributes:
+        label: How it stands to the access: `granted`, `nearest`, `accepted`, `was`.
+        text: The binding and the role, or what the nearest rule lacks.
+        at: The lines that decide it; none where no manifest has them.
+        where: What the other lines are, in words: `bound in`.
+        beside: The other lines: of the binding where the rules decide it, and the reverse.
+        revision: The git revision that the lines are of; empty for the working tree.
+    """
+
+    label: str
+    text: str
+    at: tuple[Position, ...] = ()
+    where: str = ""
+    beside: tuple[Position, ...] = ()
+    revision: str = ""
+
+    def shown(self, at: Position) -> str:
+        """A line, with its revision: `main:role.yaml:7`."""
+        return f"{self.revision}:{at}" if self.revision else str(at)
+
+    @property
+    def lines(self) -> str:
+        """The lines that decide it: `role.yaml:7`."""
+        return ", ".join(map(self.shown, self.at))
+
+    @property
+    def without_lines(self) -> str:
+        """`RoleBinding default/b of Role r, bound in binding.yaml:11`."""
+        beside = ", ".join(map(self.shown, self.beside))
+        return f"{self.text}, {self.where} {beside}" if beside else self.text
+
+    def __str__(self) -> str:
+        """`role.yaml:7: RoleBinding default/b of Role r, bound in binding.yaml:11`."""
+        return f"{self.lines}: {self.without_lines}" if self.at else self.without_lines
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A change of access with what did it.
+
+    Attributes:
+        scenario: The scenario's name.
+        change: The change.
+        reasons: What grants it, or comes nearest to granting it, in the working tree; then what
+            granted it before, if anything did.
+    """
+
+    scenario: str
+    change: Change
+    reasons: tuple[Reason, ...]
+
+    @property
+    def headline(self) -> str:
+        """`newly allowed: default/job-robot may list pods in default`."""
+        return f"{self.change.kind}: {self.change.sentence}"
+
+    @property
+    def at(self) -> tuple[Position, ...]:
+        """The lines of the working tree that did it, or that accepted it; none where none did."""
+        own = (each.at for each in self.reasons if each.at and not each.revision)
+        return next(own, ())
+
+    @property
+    def lines(self) -> list[str]:
+        """The headline, and below it the reasons."""
+        return [self.headline, *(f"  {each.label + ':':9} {each}" for each in self.reasons)]
+
+
+def difference_lines(found: Iterable[Difference]) -> list[str]:
+    """The lines of differences, as many as anybody reads at once."""
+    found = [*found]
+    lines = [line for each in found[:SHOWN] for line in each.lines]
+    return [*lines, f"... and {len(found) - SHOWN} more"] if len(found) > SHOWN else lines
+
+
+def counted(found: Iterable[Difference]) -> str:
+    """`3 cells newly allowed, 1 newly denied`."""
+    cells = dict.fromkeys(KINDS, 0)
+    for each in found:
+        cells[each.change.kind] += len(each.change.cells)
+    parts = [f"{number:,} {kind}" for kind, number in cells.items() if number]
+    if parts:
+        number, _, kind = parts[0].partition(" ")
+        parts[0] = f"{number} cell{'' if number == '1' else 's'} {kind}"
+    return ", ".join(parts) or "nothing newly allowed, nothing newly denied"
 
 
 @dataclass(frozen=True)
@@ -37,145 +127,121 @@ class Drift:
     """How a scenario's access differs from the accepted one.
 
     Attributes:
-        lines: A line for each difference; nothing where there is none.
         at: Where the accepted access is written.
+        differences: Each change of access.
+        wrong: What is wrong with the file itself, where the access cannot be, or need not be,
+            compared.
     """
 
-    lines: tuple[str, ...]
     at: Position
+    differences: tuple[Difference, ...] = ()
+    wrong: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What is to be told, a line each; nothing where all is as accepted."""
+        return (*self.wrong, *difference_lines(self.differences))
 
     @property
     def headline(self) -> str:
-        """The first difference, and how many more there are."""
-        more = f", and {len(self.lines) - 1} more" if len(self.lines) > 1 else ""
-        return f"{self.lines[0]}{more}"
+        """The first difference with its line, and how many more there are."""
+        number = len(self.differences) or len(self.wrong)
+        places = ", ".join(map(str, self.differences[0].at)) if self.differences else ""
+        place = f" ({places})" if places else ""
+        return f"{self.lines[0]}{place}{f', and {number - 1} more' if number > 1 else ''}"
 
     @property
     def explanation(self) -> str:
-        """Every difference where there are several, and how to accept them."""
-        several = self.lines if len(self.lines) > 1 else ()
-        return "\n".join((*several, f"to accept: nox -s accept, and commit {self.at.shown}"))
+        """What the headline does not say yet, and how to accept it."""
+        several = len(self.differences) > 1 or len(self.wrong) > 1
+        return "\n".join((*self.lines[0 if several else 1 :], self.remedy))
+
+    @property
+    def remedy(self) -> str:
+        """How to accept it."""
+        return f"to accept: nox -s accept, and commit {self.at.shown}"
 
 
 def drift_of(judged: Judged, file: Path) -> Drift:
     """Compare what a scenario's manifests allow with the file that accepts it."""
     at = Position(file, 1)
     if not file.is_file():
-        return Drift((f"no access of {judged.scenario.name} is accepted yet",), at)
-    access = access_of(judged)
-    wanted = text_of(judged.scenario.name, lines_of(access)).splitlines()
+        return Drift(at, wrong=(f"no access of {judged.scenario.name} is accepted yet",))
+    wanted = text_of(judged.scenario.name, lines_of(access_of(judged))).splitlines()
     written = file.read_text(encoding="utf-8").splitlines()
     if written == wanted:
-        return Drift((), at)
+        return Drift(at)
     try:
         accepted = expand(read_lines(file), judged)
     except InputError as error:
-        return Drift((str(error),), error.at)
+        return Drift(error.at, wrong=(str(error),))
     before = {cell: line.access for cell, line in accepted.items()}
-    if found := changes(before, access):
-        return Drift(tuple(_drift_lines(found, judged, accepted)), at)
+
+    def formerly(change: Change) -> Reason:
+        line = accepted[change.cells[0]]
+        return Reason("accepted", line.access.by, (line.at,))
+
+    if found := differences(judged.scenario.name, before, judged, formerly):
+        return Drift(at, tuple(found))
     # The same cells for the same reasons: only the writing differs.
-    differences = difflib.unified_diff(written, wanted, lineterm="", n=0)
-    lines = [line for line in differences if not line.startswith(("---", "+++", "@@"))]
-    return Drift(("the same access is accepted in other lines", *lines), at)
+    unified = difflib.unified_diff(written, wanted, lineterm="", n=0)
+    lines = [line for line in unified if not line.startswith(("---", "+++", "@@"))]
+    return Drift(at, wrong=("the same access is accepted in other lines", *lines))
 
 
-def _drift_lines(
-    found: Sequence[Change], judged: Judged, accepted: Mapping[Cell, AcceptedLine]
-) -> list[str]:
-    """A line for each change, with the line of a manifest that did it."""
-    lines = []
-    for change in found[:SHOWN]:
-        line = f"{change.kind}: {change.sentence}: {reason(change, judged)}"
-        if change.kind == DENIED:
-            line += f" (accepted in {accepted[change.cells[0]].at})"
-        elif change.kind == REGRANTED:
-            before = accepted[change.cells[0]]
-            line += f" (accepted in {before.at}: {before.access.by})"
-        lines.append(line)
-    if len(found) > SHOWN:
-        lines.append(f"... and {len(found) - SHOWN} more")
-    return lines
-
-
-def reason(change: Change, judged: Judged) -> str:
-    """What grants a change now, or what comes nearest to granting it, and where that is written."""
-    cell = change.cells[0]
-    if change.kind == DENIED:
-        return printable(judged.policy.denial(cell.subject, cell.question).because)
-    return granted(change, judged, str)
-
-
-def granted(change: Change, judged: Judged, shown: Callable[[Position], str]) -> str:
-    """What grants the cells of a change, with the lines of its rules and of its binding."""
-    rules: dict[str, None] = {}
-    bound: dict[str, None] = {}
-    for cell in change.cells:
-        found = judged.allowed[cell]
-        for places, place in ((rules, found.rule), (bound, found.bound)):
-            if place is not None:
-                places[shown(place)] = None
-    lines = [", ".join(rules), f"bound in {', '.join(bound)}" if bound else ""]
-    return f"{change.access.by} [{', '.join(line for line in lines if line)}]"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the table."""
-
-    scenario: str
-    change: Change
-    because: str
-
-
-def table(base: str, rows: Iterable[Row], notes: Iterable[str]) -> str:
-    """The changes since a revision in Markdown.
-
-    Whatever comes from manifests is in code spans, where Markdown has no other syntax.
+def differences(
+    scenario: str,
+    before: Mapping[Cell, Access],
+    now: Judged | None,
+    formerly: Callable[[Change], Reason],
+) -> list[Difference]:
+    """What changed in a scenario's access, with the lines that did it.
 
     Args:
-        base: The revision, as it was asked for.
-        rows: The changes, in order.
-        notes: What could not be compared.
+        scenario: Its name.
+        before: What was allowed.
+        now: What is; None where the scenario is gone.
+        formerly: Why something was allowed.
     """
-    found = [*rows]
-    lines = [f"### Access since {code(base)}", ""]
-    if found:
-        lines += [
-            "| | scenario | ServiceAccount | verbs | of | where | because | cells |",
-            "|---|---|---|---|---|---|---|--:|",
-        ]
-        lines += map(_row, found[:SHOWN])
-        if len(found) > SHOWN:
-            lines += ["", f"... and {len(found) - SHOWN} more changes."]
-    else:
-        lines.append("Nothing is newly allowed, and nothing newly denied.")
-    for note in notes:
-        lines += ["", f"Not compared: {code(note)}"]
-    return "\n".join(lines) + "\n"
+    after = access_of(now) if now else {}
+    known = {(access.who, access.by) for access in before.values()}
+    gone = Reason("now", "the scenario is gone")
+    found = []
+    for change in changes(before, after):
+        first = _reason(change, now, known) if now else gone
+        reasons = [first] if change.kind == ALLOWED else [first, formerly(change)]
+        found.append(Difference(scenario, change, tuple(reasons)))
+    return found
 
 
-def _row(row: Row) -> str:
-    access = row.change.access
-    cells = [
-        f"**{row.change.kind}**",
-        code(row.scenario),
-        code(access.who),
-        code(row.change.verbs),
-        code(access.object),
-        code(access.place),
-        code(row.because),
-        str(len(row.change.cells)),
-    ]
-    return f"| {' | '.join(cells)} |"
+def _reason(change: Change, judged: Judged, known: Iterable[tuple[str, str]]) -> Reason:
+    if change.kind == DENIED:
+        cell = change.cells[0]
+        denial = judged.policy.denial(cell.subject, cell.question)
+        return Reason("nearest", denial.reason, (denial.at,) if denial.at else ())
+    # Where the same binding granted something before, a rule is what changed.
+    access = change.access
+    bound = (access.who, access.by) not in known
+    return granted(access.by, change.cells, judged.allowed, bound=bound)
 
 
-def code(text: str) -> str:
-    """A text as a code span within a table's cell, whatever it holds."""
-    # A pipe ends a cell even in a code span, and whether a backslash before it helps depends on
-    # what is before that.
-    shown = printable(text).replace("|", "\\x7c")
-    longest = max(map(len, re.findall("`+", shown)), default=0)
-    fence = "`" * (longest + 1)
-    pad = " " if not shown or "`" in (shown[0], shown[-1]) else ""
-    return f"{fence}{pad}{shown or ' '}{pad}{fence}"
+def granted(
+    by: str, cells: Iterable[Cell], allowed: Mapping[Cell, Granted], *, bound: bool = False
+) -> Reason:
+    """What grants cells, with the lines of its rules and of its binding.
+
+    Args:
+        by: The binding and the role.
+        cells: What they grant.
+        allowed: Why each cell is allowed.
+        bound: Whether the binding decides it, rather than the rules.
+    """
+    found = [allowed[cell] for cell in cells]
+    rules, bindings = _places(each.rule for each in found), _places(each.bound for each in found)
+    if bound and bindings:
+        return Reason("granted", by, bindings, "by the rule in", rules)
+    return Reason("granted", by, rules or bindings, "bound in", bindings if rules else ())
+
+
+def _places(found: Iterable[Position | None]) -> tuple[Position, ...]:
+    return tuple(dict.fromkeys(place for place in found if place is not None))

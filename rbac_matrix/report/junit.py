@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rbac_matrix.offline import Judged
+    from rbac_matrix.report.drift import Drift
     from rbac_matrix.verdict import Verdict
 
 
@@ -58,6 +59,15 @@ def judged_properties(judged: Judged) -> list[tuple[str, str]]:
     refused = judged.asked - allowed - wrong
     counts = {Mark.ALLOWED: allowed, Mark.REFUSED: refused, Mark.WRONG: wrong}
     return _properties(counts, judged.wrong)
+
+
+def drift_properties(drift: Drift) -> list[tuple[str, str]]:
+    """What is not as accepted: each change by its kind, with the lines that did it."""
+    found = [("accepted", text) for text in drift.wrong]
+    for each in drift.differences:
+        parts = [each.change.sentence, *(f"{why.label}: {why}" for why in each.reasons)]
+        found.append((each.change.kind, "; ".join(parts)))
+    return [(name, harmless(text)) for name, text in found]
 
 
 def _properties(counts: Mapping[Mark, int], wrong: Sequence[Verdict]) -> list[tuple[str, str]]:

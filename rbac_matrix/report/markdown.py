@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rbac_matrix.errors import Position
     from rbac_matrix.report.causes import Cause
     from rbac_matrix.report.grid import Grid
+    from rbac_matrix.report.repository import Repository
     from rbac_matrix.report.run_report import RunReport
 
 FILE: Final = "summary.md"
@@ -32,65 +33,96 @@ SYMBOLS: Final = {
 }
 _MARKUP: Final = re.compile(r"[\\`*_{}\[\]<>&|~$#@]|(?<=\w):(?=//)|(?<=www)\.")
 """What makes markup, links, mentions or formulas in a line that does not begin with it."""
-_RESERVED: Final = 500  # bytes for saying what was cut
+RESERVED: Final = 500
+"""Bytes for saying what was cut."""
 
 
-def write_summary(file: Path, reports: Sequence[RunReport]) -> None:
-    """Write summaries to a file, whose folder is made when absent."""
+class Room:
+    """What is left of a summary's limit."""
+
+    def __init__(self, left: int) -> None:
+        """Begin.
+
+        Args:
+            left: Bytes; less than none where not even the beginning fits.
+        """
+        self.left = left
+        self._cut: list[str] = []
+
+    def take(self, what: str, pieces: Iterable[tuple[int, Callable[[], str]]]) -> Iterator[str]:
+        """The first pieces, as many as fit.
+
+        Args:
+            what: What they are, for saying how many do not fit.
+            pieces: For how many each counts, and what writes it.
+        """
+        missing = 0
+        for number, write in pieces:
+            text = "" if missing else write()
+            if missing or len(text.encode()) > self.left:
+                missing += number
+            else:
+                self.left -= len(text.encode())
+                yield text
+        if missing:
+            self._cut.append(f"{what} ({missing:,})")
+
+    @property
+    def said(self) -> str:
+        """What did not fit; empty where all did."""
+        if not self._cut:
+            return ""
+        return f"Left out, because GitHub shows no more: {', '.join(self._cut)}.\n\n"
+
+
+def write_summary(file: Path, parts: Iterable[Callable[[int], str]]) -> None:
+    """Write a summary to a file, whose folder is made when absent.
+
+    Args:
+        file: The file.
+        parts: Each writes a part of the summary into so many bytes.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(map(summary_of, reports)), encoding="utf-8")
+    file.write_bytes(b"")
+    append_summary(file, parts)
 
 
-def append_summary(file: Path, reports: Sequence[RunReport]) -> None:
-    """Append summaries to what a step has written to its file before.
+def append_summary(file: Path, parts: Iterable[Callable[[int], str]]) -> None:
+    """Append a summary to what a step has written to its file before.
 
-    Where that leaves too little room for the heading, nothing is appended: too much would lose all.
+    Where that leaves too little room for a heading, nothing is appended: too much would lose all.
+
+    Args:
+        file: The file.
+        parts: As for `write_summary`.
     """
     written = file.stat().st_size if file.exists() else 0
     with file.open("a", encoding="utf-8") as summary:
-        for report in reports:
-            text = summary_of(report, LIMIT - written)
+        for part in parts:
+            text = part(LIMIT - written)
             written += len(text.encode())
             summary.write(text)
 
 
-def summary_of(report: RunReport, limit: int = LIMIT) -> str:
+def summary_of(report: RunReport, limit: int = LIMIT, repository: Repository | None = None) -> str:
     """The summary: failures first, then counts and a table for each scenario.
 
     Args:
         report: The run.
         limit: Bytes; what would exceed it is left out and counted. A limit too small for the
             heading leaves nothing.
+        repository: Where the lines of files can be looked at; None for nowhere.
     """
     wrong = report.causes
     heading, counted = _heading(report, wrong), _counts(report)
-    room = limit - _RESERVED - len(heading.encode()) - len(counted.encode())
-    if room < 0:
+    room = Room(limit - RESERVED - len(heading.encode()) - len(counted.encode()))
+    if room.left < 0:
         return ""
-    left_out: list[str] = []
-
-    def fitting(what: str, pieces: Iterable[tuple[int, Callable[[], str]]]) -> Iterator[str]:
-        nonlocal room
-        missing = 0
-        for number, write in pieces:
-            text = "" if missing else write()
-            if missing or len(text.encode()) > room:
-                missing += number
-            else:
-                room -= len(text.encode())
-                yield text
-        if missing:
-            left_out.append(f"{what} ({missing:,})")
-
-    failures = ((len(cause.verdicts), partial(_failure, cause)) for cause in wrong)
+    failures = ((len(cause.verdicts), partial(_failure, cause, repository)) for cause in wrong)
     grids = sorted(report.grids, key=lambda grid: not grid.wrong)
     tables = ((1, partial(_table, grid)) for grid in grids)
-    written = [heading, *fitting("cells not as declared", failures), counted]
-    written += fitting("tables", tables)
-    if left_out:
-        cut = ", ".join(left_out)
-        written.append(f"Left out, because GitHub shows no more: {cut}.\n\n")
-    return "".join(written)
+    written = [heading, *room.take("cells not as declared", failures), counted]
+    return "".join([*written, *room.take("tables", tables), room.said])
 
 
 def _heading(report: RunReport, wrong: Sequence[Cause]) -> str:
@@ -109,16 +141,17 @@ def _heading(report: RunReport, wrong: Sequence[Cause]) -> str:
     return f"## ✅ {heading}"
 
 
-def _failure(cause: Cause) -> str:
+def _failure(cause: Cause, repository: Repository | None) -> str:
     """Sentences, and below them the rule and the line that declares otherwise."""
     sentences = [escaped(verdict.sentence) for verdict in cause.verdicts[:SHOWN_SENTENCES]]
     if (more := len(cause.verdicts) - SHOWN_SENTENCES) > 0:
         sentences.append(f"and {more:,} more of {escaped(cause.first.cell.subject.name)}")
     lines = [f"**{sentence}**" for sentence in sentences]
-    if cause.rule.text:
-        lines.append(f"{cause.rule.label}: {_place(cause.rule.at)}{escaped(cause.rule.text)}")
-    expectation = cause.expectation
-    lines.append(f"declared: {_place(expectation.at)}{escaped(expectation.why)}")
+    rule, declared = cause.rule, cause.expectation
+    reasons = [(rule.label, rule.at, rule.text)] if rule.text else []
+    for label, at, text in (*reasons, ("declared", declared.at, declared.why)):
+        place = f"{place_link(str(at), at, repository)}: " if at else ""
+        lines.append(f"{label}: {place}{escaped(text)}")
     lines.append(f"ask again: {code(cause.first.ask_again)}")
     return "- " + "<br>\n  ".join(lines) + "\n\n"
 
@@ -152,8 +185,17 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _place(at: Position | None) -> str:
-    return f"{code(str(at))}: " if at else ""
+def place_link(text: str, at: Position, repository: Repository | None, commit: str = "") -> str:
+    """A place as code, which leads to its line where the repository has an address.
+
+    Args:
+        text: How it is written.
+        at: Where it is.
+        repository: What it is in.
+        commit: Of which commit; empty for the one that is checked out.
+    """
+    link = repository.link(at, commit) if repository else ""
+    return f"[{code(text)}]({link})" if link else code(text)
 
 
 def escaped(text: str) -> str:
@@ -162,8 +204,12 @@ def escaped(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Text as code: the one form in which GitHub makes no links and mentions of it."""
-    shown = short(text)
+    """Text as code: the one form in which GitHub makes no links and mentions of it.
+
+    In a table too, where a pipe ends a cell even in a code span; whether a backslash before it
+    helps depends on what is before that.
+    """
+    shown = short(text).replace("|", "\\x7c") or " "
     fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
-    pad = " " if "`" in shown else ""
+    pad = " " if not shown.strip() or "`" in (shown[0], shown[-1]) else ""
     return f"{fence}{pad}{shown}{pad}{fence}"

@@ -5,20 +5,23 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from rbac_matrix.report.harmless import speaks_unicode
+from rbac_matrix.report.harmless import harmless, speaks_unicode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from rbac_matrix.report.drift import Drift
     from rbac_matrix.report.progress import LiveLine
+    from rbac_matrix.report.repository import Repository
     from rbac_matrix.report.run_report import RunReport
     from rbac_matrix.report.screen import Screen
+    from rbac_matrix.since import Comparison
 
 LOG_WIDTH: Final = 120
 """Columns of what is not a terminal and says nothing in COLUMNS: pages of CI logs are wide."""
@@ -61,6 +64,14 @@ def add_output_options(group: pytest.OptionGroup) -> None:
         metavar="DIR",
         help="the folder that annotations name files from (default: what the environment variable "
         "GITHUB_WORKSPACE names, else pytest's root folder)",
+    )
+    server, name = (os.environ.get(f"GITHUB_{key}", "") for key in ("SERVER_URL", "REPOSITORY"))
+    group.addoption(
+        "--repository-url",
+        default=f"{server}/{name}" if server and name else "",
+        metavar="URL",
+        help="the repository's page on GitHub, so that summaries lead to the lines of files "
+        "(default: what the environment variables GITHUB_SERVER_URL and GITHUB_REPOSITORY name)",
     )
 
 
@@ -124,17 +135,71 @@ def show(report: RunReport, config: pytest.Config, *, grids: bool) -> None:
         drawn = grid_lines(report.grids, screen) if grids or wrong else []
         drawn = ["", *drawn, ""] if drawn and config.get_verbosity() >= 0 else []
         lines = [*failure_lines(wrong, screen), *drawn, *sentence_lines(lines, screen)]
-    if config.getoption("annotations") == "github":
-        from rbac_matrix.report.annotations import error_commands  # noqa: PLC0415 - only here
-
-        repository = Path(config.getoption("repository") or config.rootpath).absolute()
-        lines += error_commands(wrong, repository)
     for line in lines:
         reporter.line(line)
 
 
-def write_summaries(reports: Iterable[RunReport], config: pytest.Config) -> None:
-    """The Markdown for the report folder, and for the step of a workflow, where it is wanted."""
+def show_changes(comparison: Comparison, config: pytest.Config) -> None:
+    """Say on a terminal what changed since a revision."""
+    from rbac_matrix.report.drift import counted  # noqa: PLC0415 - only here
+    from rbac_matrix.report.screen import change_lines, sentence_lines  # noqa: PLC0415 - the same
+
+    screen = _screen(config)
+    changed = counted(comparison.differences)
+    notes = [f"not compared: {note}" for note in comparison.notes]
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    reporter.section(f"access since {harmless(comparison.base)}: {changed}", bold=True)
+    lines = [*change_lines(comparison.differences, screen), *sentence_lines(notes, screen)]
+    for line in lines:
+        reporter.line(line)
+
+
+def annotate(
+    reports: Iterable[RunReport],
+    config: pytest.Config,
+    drifts: Iterable[Drift] = (),
+    comparison: Comparison | None = None,
+) -> None:
+    """Have GitHub show beside its line what is wrong, or changed, where that is wanted."""
+    if config.getoption("annotations") != "github":
+        return
+    from rbac_matrix.report.annotations import (  # noqa: PLC0415 - only here
+        change_commands,
+        error_commands,
+    )
+
+    repository = repository_of(config)
+    causes = [cause for report in reports for cause in report.causes]
+    lines = error_commands(causes, drifts, repository)
+    lines += change_commands(comparison, repository) if comparison else []
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    for line in lines:
+        reporter.line(line)
+
+
+def repository_of(config: pytest.Config) -> Repository:
+    """The repository that files are named from, and where its lines can be looked at."""
+    from rbac_matrix.report.repository import Repository  # noqa: PLC0415 - only here
+    from rbac_matrix.revision import RevisionError, commit_of  # noqa: PLC0415 - only here
+
+    folder = Path(config.getoption("repository") or config.rootpath).absolute()
+    address, commit = config.getoption("repository_url").rstrip("/"), ""
+    if address:
+        with suppress(RevisionError):  # A page without links says as much.
+            commit = commit_of("HEAD", folder)
+    return Repository(folder, address, commit)
+
+
+def write_summaries(
+    reports: Iterable[RunReport],
+    config: pytest.Config,
+    drifts: Sequence[Drift] = (),
+    comparison: Comparison | None = None,
+) -> None:
+    """The Markdown for the report folder, and for the step of a workflow, where it is wanted.
+
+    What changed comes first: it is what a pull request is read for.
+    """
     folder, step = config.getoption("report_dir"), config.getoption("step_summary")
     found = [*reports] if folder or step else []
     if not found:
@@ -142,14 +207,24 @@ def write_summaries(reports: Iterable[RunReport], config: pytest.Config) -> None
     from rbac_matrix.report.markdown import (  # noqa: PLC0415 - only here
         FILE,
         append_summary,
+        summary_of,
         write_summary,
     )
 
+    repository = repository_of(config)
+    parts: list[Callable[[int], str]] = []
+    if drifts or comparison:
+        from rbac_matrix.report.changes import drift_summary, since_summary  # noqa: PLC0415 - same
+
+        parts.append(functools.partial(drift_summary, drifts, repository=repository))
+        if comparison:
+            parts.append(functools.partial(since_summary, comparison, repository=repository))
+    parts += [functools.partial(summary_of, each, repository=repository) for each in found]
     if folder:
-        write_summary(Path(folder) / FILE, found)
+        write_summary(Path(folder) / FILE, parts)
     if step:
         try:
-            append_summary(Path(step), found)
+            append_summary(Path(step), parts)
         except OSError as error:  # The verdicts stand, whether or not they can be told here.
             said = f"the summary cannot be appended to {step} (--step-summary): {error}"
             printer(config)(said)

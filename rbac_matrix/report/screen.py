@@ -12,19 +12,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rbac_matrix.accepted import ALLOWED
 from rbac_matrix.report.grid import Mark
 from rbac_matrix.report.harmless import no_command, short
 from rbac_matrix.report.terminal import others_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
 
     from rbac_matrix.report.causes import Cause
+    from rbac_matrix.report.drift import Difference
     from rbac_matrix.report.grid import Grid, Row
 
 SHOWN_CAUSES: Final = 20
+SHOWN_CHANGES: Final = 100
 SHOWN_SENTENCES: Final = 3
 """Of each cause; a wildcard lets hundreds of cells go wrong."""
 
@@ -102,15 +105,31 @@ def sentence_lines(sentences: Sequence[str], screen: Screen) -> list[str]:
     return _render(texts, screen, None if screen.wraps else _NEVER)
 
 
+def change_lines(found: Sequence[Difference], screen: Screen) -> list[str]:
+    """What changed, and below each change the lines that did it."""
+    parts: list[RenderableType] = []
+    for each in found[:SHOWN_CHANGES]:
+        style = "bold red" if each.change.kind == ALLOWED else "bold"
+        headline = f"{short(each.headline)} (scenario {short(each.scenario)})"
+        lines = [(why.label, why.without_lines, why.lines) for why in each.reasons]
+        parts += [Text(headline, style), _labelled(lines)]
+    if len(found) > SHOWN_CHANGES:
+        parts.append(Text(f"and {len(found) - SHOWN_CHANGES:,} more changes"))
+    return _render(parts, screen, None if screen.wraps else _NEVER)
+
+
 def _reasons(cause: Cause) -> RenderableType:
-    lines = []
-    if cause.rule.text:
-        lines.append((cause.rule.label, cause.rule.text, cause.rule.at))
-    lines.append(("declared", cause.expectation.why, cause.expectation.at))
+    rule, declared = cause.rule, cause.expectation
+    lines = [(rule.label, rule.text, str(rule.at or ""))] if rule.text else []
+    return _labelled([*lines, ("declared", declared.why, str(declared.at))])
+
+
+def _labelled(lines: Iterable[tuple[str, str, str]]) -> RenderableType:
+    """Lines of a label, a text, and the place where that is written."""
     table = Table.grid(padding=(0, 1))
-    for label, text, at in lines:
-        said = Text(short(str(at)) if at else "", "cyan")
-        said.append(": " if at else "", "default").append(short(text), "default")
+    for label, text, place in lines:
+        said = Text(short(place), "cyan")
+        said.append(": " if place else "", "default").append(short(text), "default")
         table.add_row(Text(f"  {label}:"), said)
     return table
 

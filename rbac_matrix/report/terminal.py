@@ -6,6 +6,7 @@ import collections
 from typing import TYPE_CHECKING, Final
 
 from rbac_matrix.progress import Stage
+from rbac_matrix.report.causes import rank
 from rbac_matrix.verdict import Outcome, printable
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ SHOWN: Final = 100
 
 def rest_failure(wrong: Sequence[Verdict]) -> tuple[str, str]:
     """The headline and the lines of a subject's undeclared cells that are wrong in one scope."""
+    wrong = sorted(wrong, key=rank)
     cell = wrong[0].cell
     headline = wrong[0].sentence
     if len(wrong) > 1:

@@ -13,7 +13,7 @@ import pytest
 from rbac_matrix.discovery import Discovery, recorded_discovery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _CLUSTER_PROGRAMS: Final = frozenset(
     {"docker", "podman", "nerdctl", "kind", "kubectl", "kubelet", "etcd", "kube-apiserver"}
@@ -86,6 +86,19 @@ def _no_cluster_and_no_network() -> Iterator[None]:
     _GUARD.armed = True
     yield
     _GUARD.armed = False
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Callable[[str, str], None]:
+    """Compare a text with a golden file; what came is kept, to be taken over where it is right."""
+
+    def check(name: str, text: str) -> None:
+        came, wanted = tmp_path / f"came-{name}", Path(__file__).parent / "golden" / name
+        came.write_text(text, encoding="utf-8")
+
+        assert text == wanted.read_text(encoding="utf-8"), f"if this is right: cp {came} {wanted}"
+
+    return check
 
 
 @pytest.fixture(scope="session")

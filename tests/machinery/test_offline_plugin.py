@@ -57,8 +57,8 @@ subjects: [{kind: ServiceAccount, name: default, namespace: default}]
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project with the scenarios `shop` and `yard`, whose manifests grant what is declared."""
     monkeypatch.setenv("COLUMNS", "250")
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("ACTIONS", "STEP_SUMMARY", "WORKSPACE", "REPOSITORY"):
+        monkeypatch.delenv(f"GITHUB_{name}", raising=False)
     # Neither seconds for, nor surprises from, what else is installed.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_PLUGINS", "pytest_kind.plugin")
@@ -279,10 +279,40 @@ def test_a_drift_fails_with_its_sentence(accepted: pytest.Pytester) -> None:
 
     result = run(accepted, "-k", "shop and drift")
 
-    sentence = "newly allowed: default/default may list pods in default: RoleBinding"
+    sentence = "newly allowed: default/default may list pods in default (expected/manifests/role.y"
     assert f"FAILED test_drift.py::test_drift[shop] - {sentence}" in result.stdout.str()
-    assert "[expected/manifests/role.yaml:5, bound in" in result.stdout.str()
-    assert "to accept: nox -s accept" in result.stdout.str()
+    result.stdout.fnmatch_lines(
+        [
+            f"{sentence}aml:5)",
+            "  granted:  expected/manifests/role.yaml:5: RoleBinding *, bound in *role.yaml:11",
+            "to accept: nox -s accept, and commit expected/accepted/shop.txt",
+        ]
+    )
+
+
+def test_a_drift_is_told_to_ci_with_its_line(accepted: pytest.Pytester) -> None:
+    """Beside the manifest's line, first in the summary, and as a property of the test."""
+    write(accepted, GRANT.replace("[get]", "[get, list]"))
+
+    ci = ("--annotations", "github", "--step-summary", "step.md", "--junit-xml", "junit.xml")
+    result = run(accepted, "-k", "shop and drift", *ci, "-o", "junit_family=xunit1")
+
+    sentence = "default/default may list pods in default"
+    granted = "granted: expected/manifests/role.yaml:5: RoleBinding default/reader of Role reader"
+    command = (
+        "::error file=expected/manifests/role.yaml,line=5,title=access that is not as declared%2C "
+        "not as accepted::default may not list pods in default, but it is granted%0Adeclared: "
+        "expected/shop.yaml:8: no line allows it to default (default deny)%0A"
+        f"newly allowed: {sentence}%0A{granted}, bound in "
+    )
+    assert command in result.stdout.str()
+    summary = (accepted.path / "step.md").read_text(encoding="utf-8").splitlines()
+    assert summary[0] == "## ❌ Access is not as accepted: 1 cell newly allowed"
+    assert summary[4].startswith("| **newly allowed** | `shop` | `default/default` | `list pods` |")
+    assert "| `expected/manifests/role.yaml:5` | `RoleBinding" in summary[4]
+    case = ET.parse(accepted.path / "junit.xml").getroot()[0][0]  # noqa: S314 - our own file
+    (property_,) = [each for each in case[0] if each.get("name") == "newly allowed"]
+    assert str(property_.get("value")).startswith(f"{sentence}; {granted}")
 
 
 def test_access_is_accepted_for_the_newest_version(accepted: pytest.Pytester) -> None:
@@ -299,20 +329,44 @@ def git(project: pytest.Pytester, *arguments: str) -> None:
     subprocess.run(["git", "-C", str(project.path), *who, *arguments], check=True)
 
 
-def test_changes_since_a_base_are_shown_and_written(accepted: pytest.Pytester) -> None:
-    """The same table in the terminal and in the report folder; it fails nothing by itself."""
+@pytest.fixture
+def widened(accepted: pytest.Pytester) -> pytest.Pytester:
+    """The project as the branch main, and on it a verb more that is accepted, not committed."""
     git(accepted, "init", "--quiet", "--initial-branch", "main")
     git(accepted, "add", "--all")
     git(accepted, "commit", "--quiet", "--message", "base")
     write(accepted, GRANT.replace("[get]", "[get, watch]"))
     run(accepted, "--accept", "-k", "drift")
+    return accepted
 
-    result = run(accepted, "-k", "drift", "--base", "main", "--report-dir", "report")
+
+def test_changes_since_a_base_are_told_to_ci(widened: pytest.Pytester) -> None:
+    """First in the step's summary, with links, and as warnings: they are no failure."""
+    ci = ("--annotations", "github", "--step-summary", "step.md", "--repository-url", "https://h/r")
+    result = run(widened, "-k", "drift and shop", "--base", "main", *ci)
+
+    result.assert_outcomes(passed=1, deselected=3)
+    command = (
+        "::warning file=expected/manifests/role.yaml,line=5,title=newly allowed since main::"
+        "default/default may watch pods in default%0Agranted: expected/manifests/role.yaml:5: "
+    )
+    assert command in result.stdout.str()
+    summary = (widened.path / "step.md").read_text(encoding="utf-8")
+    assert summary.startswith("## Access since `main`: 2 cells newly allowed\n")
+    link = (
+        r"\[`expected/manifests/role\.yaml:5`\]\(https://h/r/blob/[0-9a-f]{40}/expected/manifests/"
+    )
+    assert re.search(rf"\| {link}role\.yaml#L5\) \|", summary)
+
+
+def test_changes_since_a_base_are_shown_and_written(widened: pytest.Pytester) -> None:
+    """The same table in a log and in the report folder; it fails nothing by itself."""
+    result = run(widened, "-k", "drift", "--base", "main", "--report-dir", "report")
 
     result.assert_outcomes(passed=2, deselected=2)
-    table = (accepted.path / "report" / "access-changes.md").read_text(encoding="utf-8")
-    assert "### Access since `main`" in table
-    assert [line.split(" | ")[:2] for line in table.splitlines()[4:]] == [
+    table = (widened.path / "report" / "access-changes.md").read_text(encoding="utf-8")
+    assert table.startswith("## Access since `main`: 2 cells newly allowed\n")
+    assert [line.split(" | ")[:2] for line in table.splitlines()[4:-1]] == [
         ["| **newly allowed**", "`shop`"],
         ["| **newly allowed**", "`yard`"],
     ]

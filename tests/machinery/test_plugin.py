@@ -109,8 +109,8 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     # Neither seconds for, nor surprises from, what else is installed.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_PLUGINS", "pytest_kind.plugin")
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("ACTIONS", "STEP_SUMMARY", "WORKSPACE", "REPOSITORY"):
+        monkeypatch.delenv(f"GITHUB_{name}", raising=False)
     pytester.makeconftest(WIRING)
     pytester.makepyfile(test_access=TEST)
     (pytester.mkdir("expected") / "manifests").mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,7 @@ from rbac_matrix.report.junit import cell_properties, rest_properties
 from rbac_matrix.report.markdown import LIMIT, append_summary, summary_of
 from rbac_matrix.report.packed import entries
 from rbac_matrix.report.problems import problems
+from rbac_matrix.report.repository import Repository
 from rbac_matrix.report.run_report import RunReport, peak_memory
 from rbac_matrix.report.screen import (
     SHOWN_CAUSES,
@@ -51,9 +53,11 @@ from rbac_matrix.scenario import Expectation, Scenario, load_scenario
 from rbac_matrix.verdict import Evidence, Outcome, Verdict, judge, not_asked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rbac_matrix.cell import Question
 
-GOLDEN: Final = Path(__file__).parent / "golden"
+    Golden = Callable[[str, str], None]
 
 EXPECTATIONS: Final = """\
 scenario: shop
@@ -185,14 +189,6 @@ def judged(scenario: Scenario, cell: Cell, expectation: Expectation) -> Verdict:
     return judge(cell, expectation, evidence)
 
 
-def check(name: str, text: str, folder: Path) -> None:
-    """Compare with a golden file; what came is kept, to be taken over where it is right."""
-    came, golden = folder / f"came-{name}", GOLDEN / name
-    came.write_text(text, encoding="utf-8")
-
-    assert text == golden.read_text(encoding="utf-8"), f"if this is right: cp {came} {golden}"
-
-
 def end_of_run(report: RunReport, screen: Screen) -> str:
     """All that the terminal shows of a run."""
     lines = [*failure_lines(report.causes, screen), "", *grid_lines(report.grids, screen), ""]
@@ -211,15 +207,15 @@ SCREENS: Final = {
 
 @pytest.mark.parametrize("name", SCREENS)
 def test_the_terminal_shows_failures_then_the_grid(
-    name: str, shop: RunReport, tmp_path: Path
+    name: str, shop: RunReport, golden: Golden
 ) -> None:
     """Wide, narrow, as a log without folded sentences, without Unicode, and with colours."""
-    check(f"terminal-{name}.txt", end_of_run(shop, SCREENS[name]), tmp_path)
+    golden(f"terminal-{name}.txt", end_of_run(shop, SCREENS[name]))
 
 
-def test_a_green_run_shows_the_grid_alone(green: RunReport, tmp_path: Path) -> None:
+def test_a_green_run_shows_the_grid_alone(green: RunReport, golden: Golden) -> None:
     """What is allowed, and what a line declares refused; the rest is counted."""
-    check("terminal-green.txt", end_of_run(green, Screen(100)), tmp_path)
+    golden("terminal-green.txt", end_of_run(green, Screen(100)))
 
 
 @pytest.mark.parametrize("width", [60, 61, 80, 99])
@@ -349,9 +345,9 @@ def test_what_is_no_verb_of_requests_is_a_column_where_it_is_wrong(shop: RunRepo
     assert grid.refused == 1
 
 
-def test_the_summary_is_markdown(shop: RunReport, tmp_path: Path) -> None:
+def test_the_summary_is_markdown(shop: RunReport, golden: Golden) -> None:
     """Failures first with their rule and manifest line, then the counts and a table."""
-    check("summary.md", summary_of(shop), tmp_path)
+    golden("summary.md", summary_of(shop))
 
 
 def test_the_summary_of_a_green_run_says_so(green: RunReport) -> None:
@@ -402,21 +398,21 @@ def test_a_summary_leaves_room_for_what_is_there(shop: RunReport, tmp_path: Path
     file = tmp_path / "step.md"
     file.write_text("x" * (LIMIT - 2_000), encoding="utf-8")
 
-    append_summary(file, [shop])
+    append_summary(file, [partial(summary_of, shop)])
     first = file.stat().st_size
-    append_summary(file, [shop])
+    append_summary(file, [partial(summary_of, shop)])
 
     assert LIMIT - 2_000 < first <= LIMIT
     assert file.stat().st_size <= LIMIT
 
 
 def test_annotations_are_at_the_rule_and_at_the_expectation(
-    shop: RunReport, tmp_path: Path
+    shop: RunReport, tmp_path: Path, golden: Golden
 ) -> None:
     """A line each: the manifest's first, because a pull request may have changed it."""
-    commands = error_commands(shop.causes, tmp_path)
+    commands = error_commands(shop.causes, [], Repository(tmp_path))
 
-    check("annotations.txt", "\n".join([*commands, ""]), tmp_path)
+    golden("annotations.txt", "\n".join([*commands, ""]))
 
 
 def test_annotations_are_no_more_than_github_shows(shop: RunReport, tmp_path: Path) -> None:
@@ -439,7 +435,7 @@ def test_annotations_are_no_more_than_github_shows(shop: RunReport, tmp_path: Pa
         for line in range(1, 31)
     ]
 
-    commands = error_commands(many, tmp_path)
+    commands = error_commands(many, [], Repository(tmp_path))
 
     assert len(commands) == SHOWN_ANNOTATIONS
     cells = len(first.verdicts) * (30 - SHOWN_ANNOTATIONS + 1)
@@ -450,7 +446,7 @@ def test_a_file_outside_of_the_repository_is_named_in_the_message(
     shop: RunReport, tmp_path: Path
 ) -> None:
     """GitHub would look for it within."""
-    commands = error_commands(shop.causes, tmp_path / "elsewhere")
+    commands = error_commands(shop.causes, [], Repository(tmp_path / "elsewhere"))
 
     assert all(command.startswith("::error title=") for command in commands)
     assert any("%0Aat: shop.yaml:9" in command for command in commands)
@@ -589,7 +585,7 @@ def test_the_summary_takes_no_orders(hostile: RunReport) -> None:
 
 def test_a_command_stays_one_command(hostile: RunReport) -> None:
     """Each is one line, whose file and message are read back as they were meant."""
-    commands = error_commands(hostile.causes, Path("/repository"))
+    commands = error_commands(hostile.causes, [], Repository(Path("/repository")))
 
     assert commands
     for command in commands:

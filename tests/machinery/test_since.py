@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from rbac_matrix.offline import judge_offline, stock_cluster
 from rbac_matrix.recorded import NEWEST
-from rbac_matrix.report.drift import code
+from rbac_matrix.report.annotations import change_commands
+from rbac_matrix.report.changes import since_summary
+from rbac_matrix.report.markdown import LIMIT, code
+from rbac_matrix.report.repository import Repository
+from rbac_matrix.report.screen import Screen, change_lines
 from rbac_matrix.revision import RevisionError, revision
 from rbac_matrix.scenario import built_in_samples, expectation_files, load_scenario
 from rbac_matrix.since import changes_since
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from rbac_matrix.since import Comparison
 
 EXPECTATIONS: Final = """\
 scenario: {name}
@@ -90,7 +99,12 @@ class Project:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(manifest, encoding="utf-8")
 
-    def table(self, base: str = "base") -> str:
+    def table(self, base: str = "base", limit: int = LIMIT, page: str = "") -> str:
+        """The same as the table that a pull request gets, with the page of its repository."""
+        repository = Repository(self.folder, page, "c0")
+        return since_summary(self.changes(base), limit, repository)
+
+    def changes(self, base: str = "base") -> Comparison:
         """The changes of the working tree since a revision."""
         stock = stock_cluster(NEWEST)
         judged = [
@@ -108,18 +122,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 HEAD: Final = """\
-### Access since `base`
+## Access since `base`: {}
 
-| | scenario | ServiceAccount | verbs | of | where | because | cells |
+|  | scenario | ServiceAccount | what | where | line | because | cells |
 |---|---|---|---|---|---|---|--:|
 """
+ROWS: Final = slice(4, -1)
 ROLE_FILE: Final = "part/manifests/shop/all.yaml"
 
 
 def test_nothing_changed(project: Project) -> None:
     """A sentence says so; a table without rows would look like a broken one."""
     assert project.table() == (
-        "### Access since `base`\n\nNothing is newly allowed, and nothing newly denied.\n"
+        "## Access since `base`: nothing newly allowed, nothing newly denied\n\n"
     )
 
 
@@ -128,13 +143,92 @@ def test_a_changed_role_is_a_row_for_each_change(project: Project) -> None:
     project.scenario("shop", MANIFEST.replace("[get, list]", "[get, watch]"))
 
     till = "RoleBinding default/till of Role till"
-    assert project.table() == HEAD + (
-        "| **newly allowed** | `shop` | `default/default` | `watch` | `pods` | `in default` "
-        f"| `{till} [{ROLE_FILE}:5, bound in {ROLE_FILE}:11]` | 1 |\n"
-        "| **newly denied** | `shop` | `default/default` | `list` | `pods` | `in default` "
-        f"| `Role till grants get, watch on pods, not list [{ROLE_FILE}:5]; "
-        f"was by {till} [base:{ROLE_FILE}:5, bound in base:{ROLE_FILE}:11]` | 1 |\n"
+    assert project.table() == HEAD.format("1 cell newly allowed, 1 newly denied") + (
+        "| **newly allowed** | `shop` | `default/default` | `watch pods` | `in default` "
+        f"| `{ROLE_FILE}:5` | `{till}`, bound in `{ROLE_FILE}:11` | 1 |\n"
+        "| **newly denied** | `shop` | `default/default` | `list pods` | `in default` "
+        f"| `{ROLE_FILE}:5` | `Role till grants get, watch on pods, not list`<br>"
+        f"was: `base:{ROLE_FILE}:5`: `{till}`, bound in `base:{ROLE_FILE}:11` | 1 |\n\n"
     )
+
+
+def test_a_changed_binding_is_what_did_it(project: Project) -> None:
+    """The rule was there before, but nobody was bound to it."""
+    project.scenario(
+        "shop", MANIFEST.replace("subjects: [{kind: ServiceAccount", "subjects: [{kind: User")
+    )
+    project.commit()
+    project.scenario("shop", MANIFEST)
+
+    (told,) = project.changes("HEAD").differences
+
+    assert [(place.line, place.shown) for place in told.at] == [(11, ROLE_FILE)]
+    assert str(told.reasons[0]) == (
+        f"{ROLE_FILE}:11: RoleBinding default/till of Role till, by the rule in {ROLE_FILE}:5"
+    )
+
+
+def test_lines_lead_to_the_commit_that_has_them(project: Project) -> None:
+    """What is allowed now to the one that is checked out, what was allowed before to the base."""
+    project.scenario("shop", MANIFEST.replace("[get, list]", "[get, watch]"))
+    base = project.git("rev-parse", "base").strip()
+
+    table = project.table(page="https://github.example/o/r")
+
+    address = "https://github.example/o/r/blob"
+    assert f"| [`{ROLE_FILE}:5`]({address}/c0/{ROLE_FILE}#L5) | `RoleBinding" in table
+    assert f"[`base:{ROLE_FILE}:5`]({address}/{base}/{ROLE_FILE}#L5)" in table
+
+
+def test_a_table_keeps_to_its_limit(project: Project) -> None:
+    """Rows that are too many are counted; without room for the heading there is nothing."""
+    for number in range(40):
+        project.scenario(f"yard-{number}", EVERYTHING)
+
+    whole, table = project.table(), project.table(limit=4_000)
+    left_out = re.search(r"Left out, because GitHub shows no more: changes \((\d+)\)\.", table)
+
+    assert len(table.encode()) <= 4_000 < len(whole.encode())
+    assert left_out
+    assert table.count("newly allowed**") + int(left_out[1]) == whole.count("newly allowed**") == 80
+    assert project.table(limit=100) == ""
+
+
+@pytest.fixture
+def varied(project: Project) -> Comparison:
+    """Something of everything that can happen to access."""
+    project.scenario("attic", MANIFEST.replace("till", "hatch"))
+    project.scenario("yard", MANIFEST.replace("till", "gate"))
+    project.commit()
+    project.git("branch", "--force", "base")
+    (project.access / "attic.yaml").unlink()
+    services = MANIFEST.replace("till", "notes").replace("[pods]", "[services]")
+    watched = MANIFEST.replace("[get, list]", "[get, watch]")
+    project.scenario("shop", f"{watched}---\n{services}")
+    project.scenario("yard", MANIFEST.replace("till", "fence"))
+    return project.changes()
+
+
+def test_changes_as_a_pull_request_shows_them(
+    varied: Comparison, project: Project, golden: Callable[[str, str], None]
+) -> None:
+    """The table, with links, and the annotations at the lines that did it."""
+    stable = replace(varied, commit="b" * 40)
+    repository = Repository(project.folder, "https://github.example/o/r", "c" * 40)
+
+    golden("changes.md", since_summary(stable, repository=repository))
+    golden("changes-annotations.txt", "\n".join([*change_commands(stable, repository), ""]))
+
+
+@pytest.mark.parametrize("width", [72, 120])
+def test_changes_as_a_terminal_shows_them(
+    width: int, varied: Comparison, golden: Callable[[str, str], None]
+) -> None:
+    """A sentence each, first what is newly allowed, and below it the lines that did it."""
+    lines = change_lines(varied.differences, Screen(width))
+
+    assert all(len(line) <= width for line in lines)
+    golden(f"changes-{width}.txt", "\n".join([*lines, ""]))
 
 
 def test_new_and_removed_scenarios_count(project: Project) -> None:
@@ -142,15 +236,18 @@ def test_new_and_removed_scenarios_count(project: Project) -> None:
     (project.access / "shop.yaml").unlink()
     project.scenario("yard", EVERYTHING)
 
-    rows = project.table().splitlines()[4:]
+    rows = project.table().splitlines()[ROWS]
 
     assert [row.split(" | ")[:4] for row in rows] == [
-        ["| **newly denied**", "`shop`", "`default/default`", "`get, list`"],
-        ["| **newly allowed**", "`yard`", "`default/default`", "`*`"],
-        ["| **newly allowed**", "`yard`", "`default/default`", "`*`"],
+        ["| **newly allowed**", "`yard`", "`default/default`", "`* *`"],
+        ["| **newly allowed**", "`yard`", "`default/default`", "`* /*`"],
+        ["| **newly denied**", "`shop`", "`default/default`", "`get, list pods`"],
     ]
-    assert "`the scenario is gone; was by RoleBinding default/till of Role till [base:" in rows[0]
-    assert "`ClusterRoleBinding boss of ClusterRole cluster-admin [bound in part/" in rows[1]
+    assert "`part/manifests/yard/all.yaml:5` | `ClusterRoleBinding boss of ClusterRole" in rows[0]
+    assert (
+        f"`base:{ROLE_FILE}:5` | `the scenario is gone`<br>was: `base:{ROLE_FILE}:5`: `RoleBinding "
+        "default/till of Role till`, bound in `base:"
+    ) in rows[2]
 
 
 def test_any_two_revisions_can_be_compared(project: Project) -> None:
@@ -160,7 +257,7 @@ def test_any_two_revisions_can_be_compared(project: Project) -> None:
     commit = project.git("rev-parse", "HEAD").strip()
 
     assert "**newly denied**" in project.table()
-    assert "Nothing is newly allowed" in project.table(commit[:10])
+    assert "nothing newly allowed" in project.table(commit[:10])
     assert "**newly denied**" in project.table("HEAD~1")
 
 
@@ -184,7 +281,7 @@ def test_a_base_that_cannot_be_read_is_a_note(project: Project) -> None:
 
     table = project.table("HEAD")
 
-    assert "Nothing is newly allowed" in table
+    assert "nothing newly allowed" in table
     assert "\nNot compared: `shop: HEAD:part/access/shop.yaml:2: titel: unknown key" in table
 
 
@@ -196,14 +293,38 @@ def test_hostile_names_stay_in_their_cell(project: Project) -> None:
     names = MANIFEST.replace("name: till", f'name: "{HOSTILE}"')
     project.scenario("shop", names.replace("[get, list]", "[get, list, watch]"))
 
-    rows = project.table().splitlines()[4:]
+    rows = project.table().splitlines()[ROWS]
 
     assert len(rows) == 2
     assert {row.count("|") for row in rows} == {9}
     for row in rows:
         assert row.isprintable()
-        assert "``" in row
         assert "<b>" in row.split("``")[1]
+        assert "<b>" not in re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", row)
+
+
+def evil_changes(project: Project) -> Comparison:
+    """A change whose every name is hostile, and a file's too."""
+    names = MANIFEST.replace("name: till", f'name: "{HOSTILE}"')
+    project.scenario("shop", names)
+    project.commit()
+    project.scenario("shop", names.replace("[get, list]", "[get, watch]"))
+    folder = project.folder / "part" / "manifests" / "shop"
+    (folder / "all.yaml").rename(folder / "a,b:c%0A::error::.yaml")
+    return project.changes("HEAD")
+
+
+def test_annotations_of_hostile_names_stay_one_command_each(project: Project) -> None:
+    """Neither a name nor a file ends a command's line, its properties, or begins another one."""
+    commands = change_commands(evil_changes(project), Repository(project.folder))
+
+    place = "part/manifests/shop/a%2Cb%3Ac%250A%3A%3Aerror%3A%3A.yaml,line=5"
+    assert [command.partition("::")[2].partition("::")[0] for command in commands] == [
+        f"warning file={place},title=newly allowed since HEAD",
+        f"notice file={place},title=newly denied since HEAD",
+    ]
+    for command in commands:
+        assert command.isprintable()
 
 
 SPANS: Final = {
