@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ MOMENT_DEADLINE: Final = 60.0  # seconds until a run has come to a line of its o
 END_DEADLINE: Final = 60.0  # seconds until a run has ended
 GONE_DEADLINE: Final = 15.0  # seconds until the processes of a run that has ended are gone
 PROCESSES: Final = Path("/proc")
+REPOSITORY: Final = Path(__file__).parents[2]
 SHOWN_LINES: Final = 30
 
 
@@ -193,6 +195,38 @@ class Run:
         self._reader.join(GONE_DEADLINE)
         while not self._lines.empty():
             self._seen.append(self._lines.get() or "")
+
+
+@pytest.fixture(scope="session")
+def changed_copy(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, str, Mapping[str, tuple[str, str]]], Path]:
+    """Copy a scenario under a name, with changed manifests; gives the copy's expectations file.
+
+    The changes are text and what replaces it, by file; text for a new file where there is nothing
+    to replace.
+    """
+
+    def copied(name: str, scenario: str, edits: Mapping[str, tuple[str, str]]) -> Path:
+        folder = tmp_path_factory.mktemp("changed")
+        manifests = folder / "manifests" / name
+        shutil.copytree(REPOSITORY / "manifests" / scenario, manifests)
+        for file, (before, after) in edits.items():
+            text = (manifests / file).read_text() if before else ""
+
+            assert text.count(before) == 1, f"{file} has changed: mend {name}"
+
+            (manifests / file).write_text(text.replace(before, after))
+        access = REPOSITORY / "tests" / "access"
+        text = (access / f"{scenario}.yaml").read_text()
+        text = text.replace(f"scenario: {scenario}", f"scenario: {name}")
+        copy = folder / f"{name}.yaml"
+        copy.write_text(text.replace(f"../../manifests/{scenario}", f"manifests/{name}"))
+        (folder / "accepted").mkdir()
+        shutil.copy(access / "accepted" / f"{scenario}.txt", folder / "accepted" / f"{name}.txt")
+        return copy
+
+    return copied
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,13 +14,13 @@ from rbac_matrix.scenario import built_in_samples, load_scenario
 from rbac_matrix.verdict import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from rbac_matrix.admin import Admin
     from rbac_matrix.clusters.cluster import Cluster
     from rbac_matrix.verdict import Verdict
 
-REPOSITORY = Path(__file__).parents[2]
 ALLOWED, DENIED = Outcome.UNEXPECTEDLY_ALLOWED, Outcome.UNEXPECTEDLY_DENIED
 
 
@@ -150,27 +148,12 @@ CHANGES = {
 
 @pytest.fixture(scope="module", name="verdicts")
 def _verdicts(
-    cluster: Cluster, admin: Admin, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster, admin: Admin, changed_copy: Callable[..., Path]
 ) -> Iterator[dict[str, dict[str, Verdict]]]:
     """The verdicts of every changed scenario, by the change and the cell's id."""
-    folder = tmp_path_factory.mktemp("changed")
     scenarios = {}
     for name, change in CHANGES.items():
-        manifests = folder / "manifests" / name
-        shutil.copytree(REPOSITORY / "manifests" / change.scenario, manifests)
-        file = manifests / change.file
-        text = file.read_text()
-
-        assert text.count(change.before) == 1, f"{change.file} has changed: mend {name}"
-
-        file.write_text(text.replace(change.before, change.after))
-        expectations = (REPOSITORY / "tests" / "access" / f"{change.scenario}.yaml").read_text()
-        copy = folder / f"{name}.yaml"
-        copy.write_text(
-            expectations.replace(f"scenario: {change.scenario}", f"scenario: {name}").replace(
-                f"../../manifests/{change.scenario}", f"manifests/{name}"
-            )
-        )
+        copy = changed_copy(name, change.scenario, {change.file: (change.before, change.after)})
         scenarios[name] = load_scenario(copy, recorded_discovery(), built_in_samples())
     wanted = {scenario: list(scenario.expectations) for scenario in scenarios.values()}
     borrowed = dataclasses.replace(cluster, disposable=False)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -19,14 +17,14 @@ from rbac_matrix.universe import universe_of
 from rbac_matrix.verdict import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from rbac_matrix.admin import Admin
     from rbac_matrix.clusters.cluster import Cluster
     from rbac_matrix.scenario import Scenario
     from rbac_matrix.verdict import Verdict
 
-REPOSITORY: Final = Path(__file__).parents[2]
 NEW: Final = "new.yaml"
 
 
@@ -338,28 +336,11 @@ class Asked:
 
 
 @pytest.fixture(scope="module", name="asked")
-def _asked(
-    cluster: Cluster, admin: Admin, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Asked]:
+def _asked(cluster: Cluster, admin: Admin, changed_copy: Callable[..., Path]) -> Iterator[Asked]:
     """The closed world of every changed scenario, asked by one gate."""
-    folder = tmp_path_factory.mktemp("widened")
     scenarios = {}
     for name, change in CHANGES.items():
-        manifests = folder / "manifests" / name
-        shutil.copytree(REPOSITORY / "manifests" / change.scenario, manifests)
-        for file, (before, after) in change.edits.items():
-            text = (manifests / file).read_text() if before else ""
-
-            assert text.count(before) == 1, f"{file} has changed: mend {name}"
-
-            (manifests / file).write_text(text.replace(before, after))
-        expectations = (REPOSITORY / "tests" / "access" / f"{change.scenario}.yaml").read_text()
-        copy = folder / f"{name}.yaml"
-        copy.write_text(
-            expectations.replace(f"scenario: {change.scenario}", f"scenario: {name}").replace(
-                f"../../manifests/{change.scenario}", f"manifests/{name}"
-            )
-        )
+        copy = changed_copy(name, change.scenario, change.edits)
         scenarios[name] = load_scenario(copy, recorded_discovery(), built_in_samples())
     wanted = {scenario: scenario.rests for scenario in scenarios.values()}
     borrowed = dataclasses.replace(cluster, disposable=False)

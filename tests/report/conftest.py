@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +14,14 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from rbac_matrix.cell import VERBS
+from rbac_matrix.offline import judge_offline, stock_cluster, verdicts_of
+from rbac_matrix.recorded import NEWEST
 from rbac_matrix.report.html import write_html
+from rbac_matrix.report.verdicts_file import verdicts_document
+from rbac_matrix.scenario import built_in_samples, load_scenario
 
 FOLDER: Final = Path(__file__).parent
+REPOSITORY: Final = FOLDER.parents[1]
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OpenReport = Callable[..., Page]
 
@@ -53,6 +59,23 @@ def hostile() -> dict[str, Any]:
 def large() -> dict[str, Any]:
     """20,000 cells of 15 subjects; a wildcard turned 2,000 of them wrong."""
     return {**_document("small"), "cells": [_cell(number) for number in range(20_000)]}
+
+
+@pytest.fixture(scope="session")
+def widened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The job robot's scenario with a resource more in its Role, by the policy judge."""
+    folder = tmp_path_factory.mktemp("widened")
+    shutil.copytree(REPOSITORY / "manifests" / "job-robot", folder / "manifests" / "job-robot")
+    role = folder / "manifests" / "job-robot" / "role.yaml"
+    text = role.read_text(encoding="utf-8")
+    role.write_text(text.replace("resources: [pods]", "resources: [pods, secrets]"), "utf-8")
+    (folder / "tests" / "access").mkdir(parents=True)
+    file = folder / "tests" / "access" / "job-robot.yaml"
+    shutil.copy(REPOSITORY / "tests" / "access" / "job-robot.yaml", file)
+    stock = stock_cluster(NEWEST)
+    judged = judge_offline(load_scenario(file, stock.discovery, built_in_samples()), stock)
+    verdicts = [*verdicts_of(judged, stock)]
+    return verdicts_document("embedded", f"{NEWEST}.0", verdicts, datetime.now(UTC))
 
 
 @pytest.fixture

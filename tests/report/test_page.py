@@ -153,6 +153,27 @@ def test_it_says_what_is_wrong_without_javascript(open_report: OpenReport, small
     assert not page.locator("#filters").is_visible()
 
 
+def test_a_widened_role_is_seen_in_its_cell(open_report: OpenReport, widened: Document) -> None:
+    """On the first screen, and in each of its cells: the permission and the manifest's line."""
+    page = open_report(widened)
+    first = " ".join(page.locator(".problem").first.inner_text().split())
+
+    assert first.startswith(
+        "default/job-robot unexpectedly allowed get list watch secrets in default Granted by "
+    )
+    for verb in ("get", "list", "watch"):
+        cell(page, f"{verb} secrets in default: wrong").click()
+        dialog = page.locator("#verdict")
+        granted = dialog.locator("section", has_text="Granted by")
+
+        assert dialog.get_by_role("heading", level=2).inner_text() == (
+            f"job-robot may not {verb} secrets in default, but it is granted"
+        )
+        assert granted.locator(".place").inner_text().endswith("manifests/job-robot/role.yaml:7")
+
+        page.keyboard.press("Escape")
+
+
 # --- filters ------------------------------------------------------------------------------------
 
 FILTERS: Final[dict[str, tuple[dict[str, str], Callable[[Document], bool]]]] = {
