@@ -176,6 +176,7 @@ def test_a_widened_role_is_seen_in_its_cell(open_report: OpenReport, widened: Do
 
 # --- filters ------------------------------------------------------------------------------------
 
+LISTS: Final = 6  # cells of the small report whose verb is list
 FILTERS: Final[dict[str, tuple[dict[str, str], Callable[[Document], bool]]]] = {
     "subject": (
         {"Subject": "team-a/porter"},
@@ -232,6 +233,41 @@ def test_a_filter_lets_exactly_its_cells_through(
     page.get_by_role("button", name="Show all").click()
 
     page.get_by_role("status").get_by_text("44 cells", exact=True).wait_for()
+
+
+def test_a_filter_is_in_the_address(open_report: OpenReport, small: Document) -> None:
+    """Who is sent the address sees the same cells; a link within the page changes nothing."""
+    page = open_report(small)
+    page.locator("#subject").select_option(label="team-a/clerk")
+    page.locator("#scope").select_option(label="team-a")
+    page.locator("#text").fill("role.yaml:7 watch")
+    page.get_by_label("Only wrong").check()
+    cells = shown(page)
+    address = page.url
+
+    assert address.partition("#")[2] == (
+        "subject=team-a%2Fclerk&scope=team-a&text=role.yaml%3A7+watch&wrong=1"
+    )
+    assert len(cells) == 2
+
+    other = open_report(None)
+    other.goto(address)
+
+    assert shown(other) == cells
+
+    other.evaluate("location.hash = '#matrix'")
+
+    assert shown(other) == cells
+
+    other.evaluate("location.hash = '#view=subjects&verb=list&scope=no-such&subject=<b>'")
+    other.get_by_role("status").get_by_text(f"{LISTS} of 44 cells", exact=True).wait_for()
+
+    assert other.get_by_label("All subjects").is_checked()
+
+    other.get_by_role("button", name="Show all").click()
+    other.get_by_role("status").get_by_text("44 cells", exact=True).wait_for()
+
+    assert other.url.endswith("report.html#")
 
 
 # --- keyboard and screen readers ----------------------------------------------------------------

@@ -3,6 +3,7 @@
 const form = document.getElementById("filters");
 const tables = document.getElementById("tables");
 const status_ = document.getElementById("found");
+const CHOSEN = ["subject", "scope", "verb", "question"];
 
 function readFilter() {
   const chosen = (name) => (form.elements[name].value === "" ? null : Number(form.elements[name].value));
@@ -14,6 +15,33 @@ function readFilter() {
     wrong: form.elements.wrong.checked,
     words: form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean),
   };
+}
+
+/** Keep the filter in the address, by names, so that what is looked at can be sent on. */
+function writeAddress() {
+  const said = new URLSearchParams();
+  const { view, text, wrong } = form.elements;
+  if (view.value !== "scenarios") said.set("view", view.value);
+  for (const name of CHOSEN) {
+    const field = form.elements[name];
+    if (field.value !== "") said.set(name, field.selectedOptions[0].text);
+  }
+  if (text.value.trim()) said.set("text", text.value.trim());
+  if (wrong.checked) said.set("wrong", "1");
+  history.replaceState(null, "", `#${said}`);
+}
+
+/** Take the filter from the address; what it names and this page does not have is left out. */
+function readAddress() {
+  const said = new URLSearchParams(location.hash.slice(1));
+  const { view, text, wrong } = form.elements;
+  view.value = said.get("view") === "subjects" ? "subjects" : "scenarios";
+  for (const name of CHOSEN) {
+    const options = [...form.elements[name].options];
+    form.elements[name].selectedIndex = Math.max(0, options.findIndex((option) => option.text === said.get(name)));
+  }
+  text.value = said.get("text") ?? "";
+  wrong.checked = said.has("wrong");
 }
 
 /** Draw what the filter lets through; `every` opens all scenarios, for print. */
@@ -61,10 +89,20 @@ fillSelect("scope", "all namespaces", scopes.map((number) => new Option(packed.s
 fillSelect("verb", "all verbs", packed.verbs.map((verb, number) => new Option(verb, number)));
 fillSelect("question", "all resources", questionOptions());
 form.hidden = cellCount === 0;
+if (location.hash.includes("=")) readAddress();
 draw();
 
-form.addEventListener("input", () => draw());
-form.addEventListener("reset", () => setTimeout(draw)); // the fields change after the event
+function changed() {
+  draw();
+  writeAddress();
+}
+form.addEventListener("input", changed);
+form.addEventListener("reset", () => setTimeout(changed)); // the fields change after the event
+addEventListener("hashchange", () => {
+  if (!location.hash.includes("=")) return; // to a part of the page
+  readAddress();
+  draw();
+});
 form.addEventListener("submit", (event) => event.preventDefault());
 
 document.addEventListener("click", (event) => {

@@ -16,8 +16,8 @@ function openVerdict(cell, cells = []) {
   const parts = [
     badge(cellState[cell], cellState[cell] === WRONG ? found.outcome : stateName(cell)),
     title(found.sentence),
-    part("Expected", line(`${found.expected}: ${found.why}`), place(found.declared)),
     rule(found),
+    part("Expected", line(`${found.expected}: ${found.why}`), place(found.declared)),
     part("Judges", judges(found)),
   ];
   if (found.answer || found.message) {
