@@ -79,8 +79,8 @@ class PolicyJudge:
         return found
 
     def _granted(self, grant: Grant) -> Opinion:
-        """The binding, the role and the rule that allow, with the rule's line."""
-        rule, place = grant.rule, self.rule_line(grant) or grant.binding.origin
+        """The binding, the role and the rule that allow, with the line that a person wrote."""
+        rule, place = grant.rule, self.rule_line(grant) or self.subject_line(grant)
         through = f" (written in {rule.written_in})" if rule.written_in != str(grant.role) else ""
         reason = f"{grant.binding} of {grant.role} to {grant.subject}, rule {rule.index + 1}"
         return Opinion(allowed=True, reason=f"{reason}{through}", at=place)

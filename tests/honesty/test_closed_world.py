@@ -35,10 +35,10 @@ class Change:
     Attributes:
         scenario: The scenario that is changed.
         edits: Text and what replaces it, by file; text that is added to a new file where there is
-            nothing to replace. The rule that grants is at the line that ends in `# here`.
+            nothing to replace. What grants is at the line that ends in `# here`.
         cells: The ids of the cells that it grants, without the scenario's name.
         grant: The binding, the role, the subject and the number of the rule.
-        at: The file of the rule; empty where the cluster brought the role.
+        at: The file of the rule, or of the binding where the cluster brought the role.
     """
 
     scenario: str
@@ -176,10 +176,11 @@ CHANGES: Final = {
     ),
     "another-binding-of-a-role-that-the-cluster-brings": Change(
         "job-robot",
-        added(bound("RoleBinding", "system:kube-dns", TO_ROBOT, "bystander")),
+        added(bound("RoleBinding", "system:kube-dns", f"{TO_ROBOT[:-1]} # here\n", "bystander")),
         cells("job-robot:bystander:list,watch:endpoints,services"),
         "RoleBinding bystander/extra of ClusterRole system:kube-dns to ServiceAccount "
         "default/job-robot, rule ",
+        NEW,
     ),
     "everybody-who-is-authenticated": Change(
         "custom-service-accounts",
@@ -376,18 +377,15 @@ def test_exactly_what_a_change_grants_turns_red(name: str, asked: Asked) -> None
 def test_the_grant_is_named(name: str, asked: Asked) -> None:
     """The binding, the role, whom it is bound to, and the line of the manifest."""
     change = CHANGES[name]
-    place = None
-    if change.at:
-        file = asked.scenarios[name].file.parent / "manifests" / name / change.at
-        lines = file.read_text().splitlines()
-        (line,) = [number for number, text in enumerate(lines, 1) if text.endswith("# here")]
-        place = Position(file, line)
+    file = asked.scenarios[name].file.parent / "manifests" / name / change.at
+    lines = file.read_text().splitlines()
+    (line,) = [number for number, text in enumerate(lines, 1) if text.endswith("# here")]
     for cell in change.cells:
         evidence = asked.rests[name][cell].evidence
 
         assert evidence is not None
         assert evidence.policy.reason.startswith(change.grant)
-        assert evidence.policy.at == place
+        assert evidence.policy.at == Position(file, line)
         assert f"granted:   {evidence.policy.because}" in asked.rests[name][cell].explanation
 
 
