@@ -89,6 +89,48 @@ def _no_cluster_and_no_network() -> Iterator[None]:
 
 
 @pytest.fixture
+def write_scenario() -> Callable[..., Path]:
+    """Write a scenario whose one subject, `default/default`, may get pods; gives its file.
+
+    By another name, with another manifest, or with its manifests in another folder.
+    """
+    small = Path(__file__).parent / "small"
+
+    def write(
+        folder: Path, name: str = "shop", manifest: str = "", manifests: str = "manifests"
+    ) -> Path:
+        role, file = folder / manifests / "role.yaml", folder / f"{name}.yaml"
+        for path in (role, file):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        grant = (small / "manifests" / "role.yaml").read_text(encoding="utf-8")
+        role.write_text(manifest or grant, encoding="utf-8")
+        text = (small / "shop.yaml").read_text(encoding="utf-8")
+        text = text.replace("scenario: shop", f"scenario: {name}")
+        text = text.replace("manifests: manifests", f"manifests: {manifests}")
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+@pytest.fixture
+def small_project(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, write_scenario: Callable[..., Path]
+) -> pytest.Pytester:
+    """A project of its own with this plugin and the scenarios `shop` and `yard`, but no tests."""
+    monkeypatch.setenv("COLUMNS", "250")
+    for name in ("ACTIONS", "STEP_SUMMARY", "WORKSPACE", "REPOSITORY"):
+        monkeypatch.delenv(f"GITHUB_{name}", raising=False)
+    # Neither seconds for, nor surprises from, what else is installed.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_kind.plugin")
+    pytester.makeconftest('pytest_plugins = ["rbac_matrix.plugin"]\n')
+    for scenario in ("shop", "yard"):
+        write_scenario(pytester.path / "expected", scenario)
+    return pytester
+
+
+@pytest.fixture
 def golden(tmp_path: Path) -> Callable[[str, str], None]:
     """Compare a text with a golden file; what came is kept, to be taken over where it is right."""
 

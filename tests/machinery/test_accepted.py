@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -12,9 +13,6 @@ from rbac_matrix.offline import Judged, judge_offline, stock_cluster
 from rbac_matrix.recorded import NEWEST
 from rbac_matrix.report.drift import drift_of
 from rbac_matrix.scenario import built_in_samples, load_scenario
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 EXPECTATIONS: Final = """\
 scenario: shop
@@ -38,22 +36,14 @@ apiVersion: v1
 kind: ServiceAccount
 metadata: {name: clerk, namespace: default}
 """
-ROLE: Final = """\
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: till, namespace: default}
-rules:
-  - {apiGroups: [""], resources: [pods], verbs: [get, list]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: till, namespace: default}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: till}
+GRANT: Final = (Path(__file__).parent / "small/manifests/role.yaml").read_text(encoding="utf-8")
+SUBJECTS: Final = """\
 subjects:
   - {kind: ServiceAccount, name: other, namespace: default}
   - {kind: ServiceAccount, name: clerk, namespace: default}
 """
+TILL: Final = GRANT.replace("reader", "till").replace("[get]", "[get, list]")
+ROLE: Final = f"---\n{TILL.partition('subjects:')[0]}{SUBJECTS}"
 CLUSTER: Final = """\
 ---
 apiVersion: rbac.authorization.k8s.io/v1

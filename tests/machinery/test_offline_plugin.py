@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
 
@@ -18,58 +19,18 @@ def test_alone(judged):
     assert judged.asked
     assert [verdict.sentence for verdict in judged.wrong] == []
 """
+GRANT: Final = (Path(__file__).parent / "small/manifests/role.yaml").read_text(encoding="utf-8")
 DRIFT: Final = """\
 def test_drift(drift):
     assert drift.lines == ()
 """
-EXPECTATIONS: Final = """\
-scenario: {name}
-title: A scenario
-manifests: manifests
-ask:
-  namespaces: [default]
-  resources: [pods]
-subjects:
-  - serviceAccount: default
-    namespace: default
-    allow:
-      - verbs: {{get: 200}}
-        resources: [pods]
-        namespaces: [default]
-        why: The Role grants get.
-"""
-GRANT: Final = """\
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: reader, namespace: default}
-rules:
-  - {apiGroups: [""], resources: [pods], verbs: [get]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: reader, namespace: default}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
-subjects: [{kind: ServiceAccount, name: default, namespace: default}]
-"""
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+def project(small_project: pytest.Pytester) -> pytest.Pytester:
     """A project with the scenarios `shop` and `yard`, whose manifests grant what is declared."""
-    monkeypatch.setenv("COLUMNS", "250")
-    for name in ("ACTIONS", "STEP_SUMMARY", "WORKSPACE", "REPOSITORY"):
-        monkeypatch.delenv(f"GITHUB_{name}", raising=False)
-    # Neither seconds for, nor surprises from, what else is installed.
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_kind.plugin")
-    pytester.makeconftest('pytest_plugins = ["rbac_matrix.plugin"]\n')
-    pytester.makepyfile(test_policy_alone=ALONE)
-    (pytester.mkdir("expected") / "manifests").mkdir()
-    for name in ("shop", "yard"):
-        file = pytester.path / "expected" / f"{name}.yaml"
-        file.write_text(EXPECTATIONS.format(name=name), encoding="utf-8")
-    write(pytester, GRANT)
-    return pytester
+    small_project.makepyfile(test_policy_alone=ALONE)
+    return small_project
 
 
 def write(project: pytest.Pytester, manifest: str) -> None:

@@ -12,6 +12,7 @@ from rbac_matrix import plugin
 from rbac_matrix.schema import validator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytest_plugins = "pytester"
@@ -83,48 +84,14 @@ def test_rest(rest_verdicts):
 """
 TEST: Final = "def test_access(verdict):\n    assert verdict.as_expected\n"
 
-EXPECTATIONS: Final = """\
-scenario: {name}
-title: A scenario
-manifests: manifests
-ask:
-  namespaces: [default]
-  resources: [pods]
-subjects:
-  - serviceAccount: default
-    namespace: default
-    allow:
-      - verbs: {{get: 200}}
-        resources: [pods]
-        namespaces: [default]
-        why: The Role grants get.
-"""
 VERBS: Final = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+def project(small_project: pytest.Pytester) -> pytest.Pytester:
     """A project with the scenarios `shop` and `yard`, eight cells each, and no cluster."""
-    monkeypatch.setenv("COLUMNS", "250")
-    # Neither seconds for, nor surprises from, what else is installed.
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_kind.plugin")
-    for name in ("ACTIONS", "STEP_SUMMARY", "WORKSPACE", "REPOSITORY"):
-        monkeypatch.delenv(f"GITHUB_{name}", raising=False)
-    pytester.makeconftest(WIRING)
-    pytester.makepyfile(test_access=TEST)
-    (pytester.mkdir("expected") / "manifests").mkdir()
-    write(pytester.path / "expected/manifests/namespace.yaml", "Namespace")
-    for name in ("shop", "yard"):
-        file = pytester.path / "expected" / f"{name}.yaml"
-        file.write_text(EXPECTATIONS.format(name=name), encoding="utf-8")
-    return pytester
-
-
-def write(file: Path, kind: str) -> None:
-    """A manifest with one object."""
-    text = f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: some-{kind.lower()}}}\n"
-    file.write_text(text, encoding="utf-8")
+    small_project.makepyfile(test_access=TEST)
+    return small_project
 
 
 def run(project: pytest.Pytester, *arguments: str, **settings: object) -> pytest.RunResult:
@@ -205,12 +172,11 @@ def test_nothing_to_ask_is_an_error(project: pytest.Pytester, path: str, says: s
     assert says in result.stdout.str()
 
 
-def test_two_scenarios_of_one_name_are_an_error(project: pytest.Pytester) -> None:
+def test_two_scenarios_of_one_name_are_an_error(
+    project: pytest.Pytester, write_scenario: Callable[..., Path]
+) -> None:
     """Ids begin with the scenario's name, so it is one scenario's only."""
-    other = project.mkdir("other")
-    (other / "manifests").mkdir()
-    write(other / "manifests" / "namespace.yaml", "Namespace")
-    (other / "shop.yaml").write_text(EXPECTATIONS.format(name="shop"), encoding="utf-8")
+    write_scenario(project.path / "other", "shop")
 
     result = run(project, "--expectations", "other")
 

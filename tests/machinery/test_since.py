@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -22,34 +23,11 @@ from rbac_matrix.since import changes_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from rbac_matrix.since import Comparison
 
-EXPECTATIONS: Final = """\
-scenario: {name}
-title: A scenario
-manifests: ../manifests/{name}
-ask:
-  namespaces: [default]
-  resources: [pods]
-subjects:
-  - serviceAccount: default
-    namespace: default
-"""
-MANIFEST: Final = """\
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: till, namespace: default}
-rules:
-  - {apiGroups: [""], resources: [pods], verbs: [get, list]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: till, namespace: default}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: till}
-subjects: [{kind: ServiceAccount, name: default, namespace: default}]
-"""
+GRANT: Final = (Path(__file__).parent / "small/manifests/role.yaml").read_text(encoding="utf-8")
+MANIFEST: Final = GRANT.replace("reader", "till").replace("[get]", "[get, list]")
 EVERYTHING: Final = """\
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -62,9 +40,9 @@ subjects: [{kind: ServiceAccount, name: default, namespace: default}]
 class Project:
     """A git repository with scenarios in a folder of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, write: Callable[..., Path]) -> None:
         """Make it, with the scenario `shop`, as the commit that `base` names."""
-        self.folder = folder
+        self.folder, self._write = folder, write
         self.git("init", "--quiet", "--initial-branch", "base")
         self.scenario("shop", MANIFEST)
         self.commit()
@@ -92,12 +70,7 @@ class Project:
 
     def scenario(self, name: str, manifest: str) -> None:
         """Write a scenario."""
-        self.access.mkdir(parents=True, exist_ok=True)
-        text = EXPECTATIONS.format(name=name)
-        (self.access / f"{name}.yaml").write_text(text, encoding="utf-8")
-        file = self.folder / "part" / "manifests" / name / "all.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(manifest, encoding="utf-8")
+        self._write(self.access, name, manifest, f"../manifests/{name}")
 
     def table(self, base: str = "base", limit: int = LIMIT, page: str = "") -> str:
         """The same as the table that a pull request gets, with the page of its repository."""
@@ -115,10 +88,12 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_scenario: Callable[..., Path]
+) -> Project:
     """A repository whose working folder is the current one."""
     monkeypatch.chdir(tmp_path)
-    return Project(tmp_path)
+    return Project(tmp_path, write_scenario)
 
 
 HEAD: Final = """\
@@ -128,7 +103,7 @@ HEAD: Final = """\
 |---|---|---|---|---|---|---|--:|
 """
 ROWS: Final = slice(4, -1)
-ROLE_FILE: Final = "part/manifests/shop/all.yaml"
+ROLE_FILE: Final = "part/manifests/shop/role.yaml"
 
 
 def test_nothing_changed(project: Project) -> None:
@@ -243,7 +218,7 @@ def test_new_and_removed_scenarios_count(project: Project) -> None:
         ["| **newly allowed**", "`yard`", "`default/default`", "`* /*`"],
         ["| **newly denied**", "`shop`", "`default/default`", "`get, list pods`"],
     ]
-    assert "`part/manifests/yard/all.yaml:5` | `ClusterRoleBinding boss of ClusterRole" in rows[0]
+    assert "`part/manifests/yard/role.yaml:5` | `ClusterRoleBinding boss of ClusterRole" in rows[0]
     assert (
         f"`base:{ROLE_FILE}:5` | `the scenario is gone`<br>was: `base:{ROLE_FILE}:5`: `RoleBinding "
         "default/till of Role till`, bound in `base:"
@@ -310,7 +285,7 @@ def evil_changes(project: Project) -> Comparison:
     project.commit()
     project.scenario("shop", names.replace("[get, list]", "[get, watch]"))
     folder = project.folder / "part" / "manifests" / "shop"
-    (folder / "all.yaml").rename(folder / "a,b:c%0A::error::.yaml")
+    (folder / "role.yaml").rename(folder / "a,b:c%0A::error::.yaml")
     return project.changes("HEAD")
 
 
@@ -360,7 +335,7 @@ def test_a_revision_has_the_files_of_its_time(project: Project, tmp_path: Path) 
         folder = found.folder
 
     assert text == MANIFEST
-    assert there == manifests / "shop" / "all.yaml"
+    assert there == manifests / "shop" / "role.yaml"
     assert not folder.exists()
 
 
