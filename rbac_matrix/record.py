@@ -18,6 +18,7 @@ from rbac_matrix.clusters.embedded import embedded_cluster
 from rbac_matrix.errors import RbacMatrixError
 from rbac_matrix.programs.find import asset_variable
 from rbac_matrix.programs.other_version import build_version
+from rbac_matrix.versions import minor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -59,9 +60,9 @@ def record_version(version: str) -> None:
             "discovery": record_discovery(admin.discovery(), recorded),
             "policy": record_policy(admin.policy_objects(), recorded),
         }
-    minor = ".".join(recorded.split(".")[:2])
+    major_minor = "v{}.{}".format(*minor(recorded))
     for name, text in texts.items():
-        (FOLDER / f"{name}-{minor}.json").write_text(text, encoding="utf-8")
+        (FOLDER / f"{name}-{major_minor}.json").write_text(text, encoding="utf-8")
     _say(f"recorded {recorded} in {FOLDER}")
 
 
