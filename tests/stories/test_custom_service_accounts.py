@@ -130,7 +130,7 @@ def test_token_is_in_its_folder(stage: Stage) -> None:
     test = ("test", "-s", f"{MOUNTED}/token", "-a", f"{MOUNTED}/token", "-ef")
     ran = stage.run(EXPLORER, *test, f"/var{MOUNTED}/token")
 
-    assert ran.code == 0, ran
+    assert ran.code == 0, f"{ran}"
 
 
 @pytest.mark.claim(
@@ -143,7 +143,7 @@ def test_default_gets_the_documents_403(stage: Stage) -> None:
     """The command as written prints the refusal as printed."""
     ran = as_written(stage, EXPLORER, "/api/v1/namespaces/default/pods/")
 
-    assert ran.code == 0, ran
+    assert ran.code == 0, f"{ran}"
     assert json.loads(ran.out) == DOCUMENTS_403
 
 
@@ -252,7 +252,9 @@ def test_kubectl_creates_a_cluster_role_binding(stage: Stage) -> None:
     file = str(stage.folder / "clusterrolebinding.yaml")
     ran = stage.kubectl("create", "--dry-run=server", "--filename", file)
 
-    assert ran.out.startswith("clusterrolebinding.rbac.authorization.k8s.io/log-exporter-rb "), ran
+    assert ran.out.startswith("clusterrolebinding.rbac.authorization.k8s.io/log-exporter-rb "), (
+        f"{ran}"
+    )
 
 
 @pytest.mark.claim(
@@ -335,7 +337,7 @@ def test_exporter_lists_pods(stage: Stage) -> None:
     ran = as_written(stage, EXPLORER2, "/api/v1/namespaces/default/pods/")
     answer = verified(stage, EXPLORER2, f"{PODS}/")
 
-    assert ran.code == 0, ran
+    assert ran.code == 0, f"{ran}"
     found = json.loads(ran.out)
     assert (found["kind"], answer.status) == ("PodList", 200)
     assert "api-explorer2" in {pod["metadata"]["name"] for pod in found["items"]}
@@ -434,7 +436,7 @@ def test_exporter_opens_no_shell(stage: Stage) -> None:
     ran = stage.run(EXPLORER2, "kubectl", "exec", "api-explorer", "--", "true")
 
     assert ran.code != 0
-    assert f'User "{EXPORTER.username}" cannot create resource "pods/exec"' in ran.err, ran
+    assert f'User "{EXPORTER.username}" cannot create resource "pods/exec"' in ran.err, f"{ran}"
 
 
 @pytest.mark.usefixtures("kubelet")
@@ -483,7 +485,7 @@ def test_cron_job_runs_the_exporter(stage: Stage) -> None:
     stage.removes(JOB)
     trigger = ("job", "log-exporter-by-hand", "--from=cronjob/log-exporter")
     ran = stage.kubectl("create", "--namespace=default", *trigger)
-    assert ran.code == 0, ran
+    assert ran.code == 0, f"{ran}"
 
     def missing() -> str:
         status = stage.admin.request("GET", JOB)["status"]

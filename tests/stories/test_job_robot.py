@@ -74,7 +74,7 @@ def _asker(stage: Stage) -> Iterator[ProbeSession]:
 def _log(stage: Stage) -> dict[str, str]:
     """What the robot has said, by step."""
     ran = stage.kubectl("logs", "--namespace=default", "deployment/ubu")
-    assert ran.code == 0, ran
+    assert ran.code == 0, f"{ran}"
     return dict(line.partition(": ")[::2] for line in ran.out.splitlines())
 
 

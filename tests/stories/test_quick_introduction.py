@@ -99,7 +99,7 @@ def test_role_by_command_is_the_role_in_yaml(stage: Stage) -> None:
     )
     (role,) = load_manifest_file(stage.folder / "role.yaml")
 
-    assert ran.code == 0, ran
+    assert ran.code == 0, f"{ran}"
     made = yaml.safe_load(ran.out)
     assert made["metadata"]["name"] == role.name
     assert made["rules"] == role.body["rules"]
@@ -308,7 +308,7 @@ def test_ca_and_token_get_200(stage: Stage) -> None:
     """Curl with the mounted CA and token gets the list, with no proxy."""
     ran = stage.run(ALONE, "sh", "/story/list-pods.sh", "--silent", "--show-error", "--fail")
 
-    assert ran.code == 0, ran
+    assert ran.code == 0, f"{ran}"
     assert {"myapp1", "myapp1-alone"} <= pod_names(Answer(200, body=ran.out))
 
 
@@ -324,7 +324,7 @@ def test_token_is_of_the_service_account_and_the_pod(stage: Stage) -> None:
     ran = stage.run(ALONE, "python3", "/story/token_claims.py")
     pod = stage.admin.request("GET", f"{PODS}/myapp1-alone")
 
-    assert ran.code == 0, ran
+    assert ran.code == 0, f"{ran}"
     claims = json.loads(ran.out)
     assert claims["sub"] == MYAPP1.username
     assert claims["kubernetes.io"]["serviceaccount"]["name"] == "myapp1"
