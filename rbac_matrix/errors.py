@@ -25,10 +25,8 @@ class Position:
     @property
     def shown(self) -> str:
         """The file, relative to the working folder where that is shorter to read."""
-        try:
-            return str(self.file.resolve().relative_to(Path.cwd()))
-        except ValueError:
-            return str(self.file)
+        file, folder = self.file.resolve(), Path.cwd()
+        return str(file.relative_to(folder) if file.is_relative_to(folder) else file)
 
     def __str__(self) -> str:
         """`file:line`."""
