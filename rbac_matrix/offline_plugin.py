@@ -13,6 +13,7 @@ from rbac_matrix.report.failure import SentenceRepr
 from rbac_matrix.report.junit import drift_properties, judged_properties
 from rbac_matrix.report.output import annotate, repository_of, show, show_changes, write_summaries
 from rbac_matrix.report.terminal import offline_counts, rest_failure
+from rbac_matrix.selection import expectation_paths, read_scenarios
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,7 +169,6 @@ def _cases(config: pytest.Config) -> list[OfflineCase]:
     if _CASES in config.stash:
         return config.stash[_CASES]
     from rbac_matrix.offline import OfflineCase, chosen_versions, stock_cluster  # noqa: PLC0415
-    from rbac_matrix.plugin import read_scenarios  # noqa: PLC0415 - it brings this module along
 
     choice = config.getoption("kubernetes_version")
     try:
@@ -238,7 +238,6 @@ def _table(comparison: Comparison, config: pytest.Config) -> str:
 
 def _compare_with_base(config: pytest.Config) -> Comparison:
     """What changed, on the newest of the versions that are judged."""
-    from rbac_matrix.plugin import expectation_paths  # noqa: PLC0415 - it brings this module along
     from rbac_matrix.since import changes_since  # noqa: PLC0415 - only with --base
 
     cases = config.stash[_CASES]

@@ -10,7 +10,7 @@ from rbac_matrix.errors import InputError, Position
 from rbac_matrix.offline import judge_offline, stock_cluster
 from rbac_matrix.report.drift import differences, granted
 from rbac_matrix.revision import revision
-from rbac_matrix.scenario import built_in_samples, expectation_files, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, expectation_files, load_scenario
 from rbac_matrix.yaml_file import load_documents
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from rbac_matrix.judges.rule import ALL
 from rbac_matrix.offline import judge_offline, stock_cluster
 from rbac_matrix.recorded import NEWEST, VERSIONS
 from rbac_matrix.report.grid import what_of, where_of
-from rbac_matrix.scenario import built_in_samples, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, load_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence

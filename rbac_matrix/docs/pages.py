@@ -14,7 +14,7 @@ from rbac_matrix.docs.story import story_of
 from rbac_matrix.errors import RbacMatrixError
 from rbac_matrix.offline import stock_cluster
 from rbac_matrix.recorded import NEWEST
-from rbac_matrix.scenario import expectation_files
+from rbac_matrix.scenario_file import expectation_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

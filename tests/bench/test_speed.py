@@ -18,7 +18,7 @@ from rbac_matrix.discovery import recorded_discovery
 from rbac_matrix.gate import Gate
 from rbac_matrix.judges.review import review_request
 from rbac_matrix.probe.reviewer import REVIEWER
-from rbac_matrix.scenario import built_in_samples, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, load_scenario
 from rbac_matrix.settle import settle
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from rbac_matrix.discovery import Discovery, ServedResource, recorded_discovery
 from rbac_matrix.errors import InputError, Position
 from rbac_matrix.gate import Gate
 from rbac_matrix.objects import LABEL, ObjectsError
-from rbac_matrix.plugin import built_in_samples
-from rbac_matrix.scenario import load_scenario
+from rbac_matrix.scenario_file import built_in_samples, load_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

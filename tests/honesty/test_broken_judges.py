@@ -18,7 +18,7 @@ from rbac_matrix.gate import Gate, IdentityError
 from rbac_matrix.judges import review
 from rbac_matrix.judges.written_policy import PolicyJudge
 from rbac_matrix.requests import Request
-from rbac_matrix.scenario import built_in_samples, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, load_scenario
 from rbac_matrix.verdict import Outcome
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from rbac_matrix.discovery import recorded_discovery
 from rbac_matrix.gate import Gate
-from rbac_matrix.scenario import built_in_samples, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, load_scenario
 from rbac_matrix.verdict import Outcome
 
 if TYPE_CHECKING:

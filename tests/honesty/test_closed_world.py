@@ -12,7 +12,7 @@ from rbac_matrix.cell import Cell, PathQuestion
 from rbac_matrix.discovery import parse_definitions, recorded_discovery
 from rbac_matrix.errors import Position
 from rbac_matrix.gate import Gate
-from rbac_matrix.scenario import built_in_samples, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, load_scenario
 from rbac_matrix.universe import universe_of
 from rbac_matrix.verdict import Outcome
 

@@ -19,7 +19,7 @@ from rbac_matrix.discovery import recorded_discovery
 from rbac_matrix.failures.folder import INDEX, NAME, FailureFolder
 from rbac_matrix.failures.watch import Watch
 from rbac_matrix.gate import Gate
-from rbac_matrix.scenario import built_in_samples, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, load_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ import pytest
 
 from rbac_matrix.deadline import poll
 from rbac_matrix.discovery import recorded_discovery
-from rbac_matrix.scenario import built_in_samples, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, load_scenario
 from rbac_matrix.verdict import Outcome
 
 if TYPE_CHECKING:

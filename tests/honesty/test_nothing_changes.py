@@ -12,7 +12,7 @@ from rbac_matrix.gate import Gate
 from rbac_matrix.objects import Objects
 from rbac_matrix.probe.start import admin_probe
 from rbac_matrix.requests import request_for
-from rbac_matrix.scenario import built_in_samples, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, load_scenario
 
 if TYPE_CHECKING:
     from rbac_matrix.admin import Admin

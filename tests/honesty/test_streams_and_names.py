@@ -12,7 +12,7 @@ from rbac_matrix import gate as module
 from rbac_matrix.disagreements import Disagreements, load_disagreements
 from rbac_matrix.discovery import recorded_discovery
 from rbac_matrix.gate import Gate
-from rbac_matrix.scenario import built_in_samples, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, load_scenario
 from rbac_matrix.verdict import Outcome
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from rbac_matrix.errors import InputError, Position
 from rbac_matrix.offline import Judged, judge_offline, stock_cluster
 from rbac_matrix.recorded import NEWEST
 from rbac_matrix.report.drift import drift_of
-from rbac_matrix.scenario import built_in_samples, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, load_scenario
 
 EXPECTATIONS: Final = """\
 scenario: shop

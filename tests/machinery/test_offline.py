@@ -11,12 +11,14 @@ from rbac_matrix.cell import PathQuestion, ResourceName, ResourceQuestion, Subje
 from rbac_matrix.judges.written_policy import PolicyJudge
 from rbac_matrix.offline import chosen_versions, judge_offline, stock_cluster
 from rbac_matrix.recorded import NEWEST, VERSIONS
-from rbac_matrix.scenario import Scenario, built_in_samples, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, load_scenario
 from rbac_matrix.universe import universe_of
 from rbac_matrix.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rbac_matrix.scenario import Scenario
 
 ANYBODY: Final = Subject("somewhere", "anybody")
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from rbac_matrix import plugin
+from rbac_matrix import interrupts_plugin
 from rbac_matrix.schema import validator
 
 if TYPE_CHECKING:
@@ -524,6 +524,6 @@ def test_an_interrupt_between_two_lines_can_be_shown() -> None:
         interrupted()
     assert None in [entry._rawentry.tb_lineno for entry in caught.traceback]
 
-    plugin.pytest_keyboard_interrupt(caught)
+    interrupts_plugin.pytest_keyboard_interrupt(caught)
 
     assert "KeyboardInterrupt" in str(caught.getrepr(funcargs=True))

@@ -49,7 +49,8 @@ from rbac_matrix.report.screen import (
 from rbac_matrix.report.terminal import counts, time_line
 from rbac_matrix.report.verdicts_file import verdicts_document
 from rbac_matrix.requests import Request
-from rbac_matrix.scenario import Expectation, Scenario, load_scenario
+from rbac_matrix.scenario import Expectation, Scenario
+from rbac_matrix.scenario_file import load_scenario
 from rbac_matrix.verdict import Evidence, Outcome, Verdict, judge, not_asked
 
 if TYPE_CHECKING:

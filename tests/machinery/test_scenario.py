@@ -18,7 +18,7 @@ from rbac_matrix.cell import (
     Subject,
 )
 from rbac_matrix.errors import InputError, Position
-from rbac_matrix.scenario import load_scenario
+from rbac_matrix.scenario_file import load_scenario
 
 if TYPE_CHECKING:
     from pathlib import Path

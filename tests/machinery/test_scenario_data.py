@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from rbac_matrix.cell import ResourceQuestion
-from rbac_matrix.scenario import load_samples, load_scenario
+from rbac_matrix.scenario_file import load_samples, load_scenario
 from rbac_matrix.yaml_file import load_documents
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from rbac_matrix.answer import AnswerClass
 from rbac_matrix.cell import PATH_VERBS, VERBS
-from rbac_matrix.plugin import PROVIDERS
+from rbac_matrix.clusters.plugin import PROVIDERS
 from rbac_matrix.report.verdicts_file import SCHEMA
 from rbac_matrix.schema import validator
 from rbac_matrix.verdict import Outcome

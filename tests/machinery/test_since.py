@@ -18,7 +18,7 @@ from rbac_matrix.report.markdown import LIMIT, code
 from rbac_matrix.report.repository import Repository
 from rbac_matrix.report.screen import Screen, change_lines
 from rbac_matrix.revision import RevisionError, revision
-from rbac_matrix.scenario import built_in_samples, expectation_files, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, expectation_files, load_scenario
 from rbac_matrix.since import changes_since
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from rbac_matrix.offline import judge_offline, stock_cluster, verdicts_of
 from rbac_matrix.recorded import NEWEST
 from rbac_matrix.report.html import write_html
 from rbac_matrix.report.verdicts_file import verdicts_document
-from rbac_matrix.scenario import built_in_samples, load_scenario
+from rbac_matrix.scenario_file import built_in_samples, load_scenario
 
 FOLDER: Final = Path(__file__).parent
 REPOSITORY: Final = FOLDER.parents[1]
