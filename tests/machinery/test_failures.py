@@ -28,7 +28,7 @@ from rbac_matrix.failures.watch import Watch, paused_text
 from rbac_matrix.probe.reviewer import REVIEWER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rbac_matrix.objects import Objects
 
@@ -235,7 +235,9 @@ def test_a_kept_secret_can_be_applied_again() -> None:
     }
 
 
-def test_what_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_named_with_the_reason(
+    tmp_path: Path, golden: Callable[[str, str], None]
+) -> None:
     """In the file itself and in the index; the other files are there."""
     refused = RequestError("GET /api/v1/namespaces/kube-system/pods", 403, "pods is forbidden")
     answers = {
@@ -244,9 +246,18 @@ def test_what_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
     }
     report = FailureFolder(tmp_path)
 
-    report.keep(Trouble("a", ("b",), subjects=(USER,)), scene(tmp_path, answers, (SPACE,)))
+    trouble = Trouble(
+        "a",
+        ("robot may not get secrets in shop, but could (200)", "robot may not list them either"),
+        "asked:     GET /api/v1/namespaces/shop/secrets/sample",
+        subjects=(USER,),
+        ask_again=(f"kubectl auth can-i get secrets --as={USER} -n shop",),
+        access=True,
+    )
+    report.keep(trouble, scene(tmp_path, answers, (SPACE,)))
 
     written = texts(report.folder)
+    golden("failures.txt", written[INDEX].replace(str(tmp_path), "report"))
     assert written["a/api-server.log"].startswith("# nothing here: ")
     assert "403: pods is forbidden" in written["a/api-server.log"]
     assert "403: pods is forbidden" in written[INDEX]

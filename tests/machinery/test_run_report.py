@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -344,6 +345,19 @@ def test_what_is_no_verb_of_requests_is_a_column_where_it_is_wrong(shop: RunRepo
     assert grid.verbs == ("impersonate",)
     assert grid.rows[0].marks == {"impersonate": Mark.WRONG}
     assert grid.refused == 1
+
+
+def test_the_verdicts_are_json(shop: RunReport, golden: Golden) -> None:
+    """What is wrong, and one cell of each other outcome, field for field."""
+    ended = datetime(2026, 11, 22, 1, 50, tzinfo=UTC)
+    others = {each.outcome: each for each in shop.verdicts if not is_wrong(each)}
+    shown = [*filter(is_wrong, shop.verdicts), *others.values()]
+
+    document = verdicts_document("embedded", "v1.36.3", shown[:3] + shown[-2:], ended)
+
+    golden(
+        "verdicts.json", json.dumps({**document, "cells": [*document["cells"]]}, indent=2) + "\n"
+    )
 
 
 def test_the_summary_is_markdown(shop: RunReport, golden: Golden) -> None:
