@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rbac_matrix.cell import VERBS, Cell, PathQuestion, ResourceName, Subject
+from rbac_matrix.cell import Cell, PathQuestion, ResourceName, Subject, in_order
 from rbac_matrix.errors import InputError, Position
 from rbac_matrix.judges.rule import ALL
 
@@ -180,12 +180,8 @@ def expand(lines: Iterable[AcceptedLine], judged: Judged) -> dict[Cell, Accepted
 
 
 def listed(verbs: Iterable[str]) -> str:
-    """Verbs in the order of `VERBS`, then the others by name: `get, list, escalate`."""
-
-    def order(verb: str) -> tuple[int, str]:
-        return ((*VERBS, verb).index(verb), verb)
-
-    return ", ".join(map(_word, sorted(set(verbs), key=order)))
+    """Verbs in their order, as a line of accepted access writes them: `get, list, escalate`."""
+    return ", ".join(map(_word, in_order(verbs)))
 
 
 def _access(cell: Cell, grant: Grant) -> Access:

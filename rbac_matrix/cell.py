@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, Self, get_args
+from typing import TYPE_CHECKING, Final, Literal, Self, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Verb = Literal["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
 VERBS: Final[tuple[Verb, ...]] = get_args(Verb)
+
+
+def in_order(verbs: Iterable[str]) -> tuple[str, ...]:
+    """Verbs, each once, in the order of `VERBS`, then the others by name."""
+    found = set(verbs)
+    return (*(verb for verb in VERBS if verb in found), *sorted(found.difference(VERBS)))
+
 
 PathVerb = Literal["get", "head", "post", "put", "patch", "delete", "options"]
 PATH_VERBS: Final[tuple[PathVerb, ...]] = get_args(PathVerb)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from rbac_matrix.cell import (
@@ -60,10 +61,8 @@ def universe_of(
     scopes = (*namespaces, None)
     rules = list(_rules(policy))
     reasons: dict[Question, str] = dict.fromkeys(_resource_questions(discovery, scopes), "")
-    for verb_question in (
-        *_known_verbs(discovery, scopes),
-        *_written_verbs(discovery, scopes, rules),
-    ):
+    known = list(_known_verbs(discovery, scopes))
+    for verb_question in (*known, *_written_verbs(discovery, scopes, rules, known)):
         reasons[verb_question] = why_verb_is_unsent(verb_question)
     reasons |= dict(_named(reasons, rules))
     paths = sorted({*discovery.paths, *recording("beyond-discovery")["unlisted_paths"]})
@@ -130,14 +129,10 @@ def _written_verbs(
     discovery: Discovery,
     scopes: Sequence[str | None],
     rules: Iterable[tuple[str | None, Rule]],
+    known: Iterable[ResourceQuestion],
 ) -> Iterator[ResourceQuestion]:
     """The verbs that are no request's and that only rules know, of what they are written for."""
-    known = {
-        (verb, ResourceName.parse(text))
-        for entry in recording("beyond-discovery")["specialized_verbs"]
-        for verb in entry["verbs"]
-        for text in entry["resources"]
-    }
+    asked = {(question.verb, question.resource) for question in known}
     for namespace, rule in rules:
         verbs = [verb for verb in rule.verbs if verb not in (*VERBS, ALL)]
         for resource in _resources_of(rule, discovery) if verbs else ():
@@ -147,7 +142,7 @@ def _written_verbs(
                 if namespace not in (None, scope) or (scope is not None and not namespaced):
                     continue
                 for verb in verbs:
-                    if (verb, resource) not in known:
+                    if (verb, resource) not in asked:
                         yield ResourceQuestion(verb, resource, scope)
 
 
@@ -157,7 +152,7 @@ def _resources_of(rule: Rule, discovery: Discovery) -> Iterator[ResourceName]:
         for written in rule.resources:
             if group == ALL or written.startswith(ALL):
                 wildcard = Rule(groups=(group,), resources=(written,))
-                yield from [*filter(wildcard.matches_resource, sorted(discovery.served))][:1]
+                yield from islice(filter(wildcard.matches_resource, sorted(discovery.served)), 1)
             else:
                 plural, _, subresource = written.partition("/")
                 yield ResourceName(group, plural, subresource)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rbac_matrix.accepted import access_of, lines_of
-from rbac_matrix.cell import CLUSTER_SCOPE, VERBS, PathQuestion
+from rbac_matrix.cell import CLUSTER_SCOPE, PathQuestion, in_order
 from rbac_matrix.errors import InputError, Position, RbacMatrixError
 from rbac_matrix.judges.rule import ALL
 from rbac_matrix.offline import judge_offline, stock_cluster
@@ -201,7 +201,8 @@ def access_in(file: Path) -> ScenarioAccess:
             f"{judged.scenario.name}: {len(judged.wrong):,} cells are not as declared, the first: "
             f"{first.sentence}. There is nothing to document until `nox -s policy` passes"
         )
-    lines = set(lines_of(access_of(judged)))
+    access = access_of(judged)
+    lines = set(lines_of(access))
     same, differences = [], []
     for version in VERSIONS:
         if version == NEWEST:
@@ -211,7 +212,6 @@ def access_in(file: Path) -> ScenarioAccess:
         else:
             same.append(version)
     scenario = judged.scenario
-    access = access_of(judged)
     return ScenarioAccess(
         scenario,
         tuple(_of_subject(judged, access, subject) for subject in scenario.subjects),
@@ -250,7 +250,7 @@ def _of_subject(judged: Judged, access: Mapping[Cell, Access], subject: Subject)
     return SubjectAccess(
         subject=subject,
         defined=next((found.at for found in scenario.objects if found.identity == identity), None),
-        verbs=_in_order(cell.question.verb for cell in shown),
+        verbs=in_order(cell.question.verb for cell in shown),
         rows=tuple(_rows(scenario, lines, declared, told, access)),
         allowed=tuple(_reasons(judged, told, access, allowed=True)),
         refused=tuple(_reasons(judged, told, access, allowed=False)),
@@ -347,13 +347,13 @@ def _reason(
             answers.setdefault(status, set()).add(cell.question.verb)
     granted = [judged.allowed[cell] for cell in cells if cell in judged.allowed]
     return Reason(
-        verbs=_in_order(cell.question.verb for cell in cells),
+        verbs=in_order(cell.question.verb for cell in cells),
         what=tuple(dict.fromkeys(_what(cell, access) for cell in cells)),
         where=_where(judged.scenario, (_scope(cell.question) for cell in cells)),
         why=expectation.why,
         declared=expectation.at,
         answers={
-            status: _in_order(verbs)
+            status: in_order(verbs)
             for status, verbs in sorted(answers.items(), key=lambda each: -len(each[1]))
         },
         grantors=tuple(dict.fromkeys(map(_grantor, cells, granted))),
@@ -407,13 +407,7 @@ def _summaries(access: Mapping[Cell, Access], subject: Subject) -> Iterator[Summ
             verbs.setdefault(each, set()).add(cell.question.verb)
     alike: dict[tuple[tuple[str, ...], str], set[str]] = {}
     for each, found in verbs.items():
-        key = ((ALL,) if each.every_verb else _in_order(found), each.place)
+        key = ((ALL,) if each.every_verb else in_order(found), each.place)
         alike.setdefault(key, set()).add(each.object)
     for (shown, place), objects in sorted(alike.items(), key=lambda item: sorted(item[1])):
         yield Summary(shown, tuple(sorted(objects)), place)
-
-
-def _in_order(verbs: Iterable[str]) -> tuple[str, ...]:
-    """Verbs in the order of `VERBS`, then the others by name."""
-    found = set(verbs)
-    return (*(verb for verb in VERBS if verb in found), *sorted(found.difference(VERBS)))

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from rbac_matrix.clusters.cluster import Cluster
 
 _NAMESPACES = "/api/v1/namespaces/"
+_POD_MAKERS_AND_PODS = (
+    ("apis/batch/v1", "jobs"),
+    ("apis/apps/v1", "replicasets"),
+    ("api/v1", "pods"),
+)
+"""Owners come before what they own."""
 
 
 class OutOfTimeError(RbacMatrixError):
@@ -53,7 +59,6 @@ class Scene:
 
         Raises:
             OutOfTimeError: The time is up.
-            RequestError: The API server has been asked before, and was silent.
         """
         if time.monotonic() > self.ends:
             raise OutOfTimeError("there was no time left to look")
@@ -123,9 +128,8 @@ class Scene:
         found: list[dict[str, Any]] = []
         for namespace in self.namespaces:
             whole = namespace in self.own_namespaces
-            for kind in ("apis/batch/v1", "apis/apps/v1", "api/v1"):
-                plural = {"apis/batch/v1": "jobs", "apis/apps/v1": "replicasets"}.get(kind, "pods")
-                for item in self.get(f"/{kind}/namespaces/{namespace}/{plural}")["items"]:
+            for root, plural in _POD_MAKERS_AND_PODS:
+                for item in self.get(f"/{root}/namespaces/{namespace}/{plural}")["items"]:
                     if whole or uids & set(_uids(item)):
                         uids.add(item["metadata"]["uid"])
                         found += [item] if plural == "pods" else []

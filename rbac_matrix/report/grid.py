@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from rbac_matrix.cell import CLUSTER_SCOPE, VERBS, PathQuestion
+from rbac_matrix.cell import CLUSTER_SCOPE, VERBS, PathQuestion, in_order
 from rbac_matrix.report.causes import is_wrong
 from rbac_matrix.verdict import Outcome
 
@@ -158,7 +158,7 @@ def _columns(scenario: Scenario, lines: Sequence[_Line]) -> tuple[str, ...]:
         for verb, verdict in line.verdicts.items()
         if verb not in VERBS and (is_wrong(verdict) or _is_declared(scenario, verdict))
     }
-    return (*(verb for verb in VERBS if verb in asked), *sorted(others))
+    return in_order(asked.intersection(VERBS) | others)
 
 
 def _rows(
